@@ -1,0 +1,35 @@
+"""What hessrun raises on misuse. Outcomes of a run are no errors: they are statuses (`hessrun.status`).
+
+    HessrunError
+     ├── OptionError              an option outside its legal range, a part that does not fit another
+     ├── DataError                a dataset's file is missing, truncated or of the wrong kind
+     ├── TooLargeError            a matrix that does not fit: bytes, limit, and what to use instead
+     ├── ObjectiveError           a function that cannot be minimised: no graph, not a scalar, not deterministic
+     └── RecordError              a folder that holds no run, or a damaged one
+
+Every message is one line: what was wrong, what is allowed, what to do. The command prints it and exits with 2.
+"""
+
+
+class HessrunError(Exception):
+    """The base of all errors that hessrun raises on misuse."""
+
+
+class OptionError(HessrunError, ValueError):
+    """An option outside its legal range, or parts that do not fit together."""
+
+
+class DataError(HessrunError):
+    """A dataset whose file is missing, truncated or of the wrong kind."""
+
+
+class TooLargeError(HessrunError):
+    """A matrix that does not fit in memory."""
+
+
+class ObjectiveError(HessrunError, ValueError):
+    """A function that cannot be minimised: not scalar, not differentiable, or not the same twice."""
+
+
+class RecordError(HessrunError):
+    """A folder that holds no run, or a record that is damaged or of a newer schema."""

@@ -1,0 +1,163 @@
+"""The function that a method minimises, seen as f: R^n -> R with gradients, products and Hessians.
+
+Public methods check shapes, count, then call an abstract `_method`: an extension cannot forget to count.
+"""
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from hessrun.errors import ObjectiveError, OptionError
+from hessrun.linalg.memory import require_matrices
+from hessrun.objective.counts import Counter, EvaluationCounts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """f at a point. The tensors are never written to.
+
+    x: [n]; value: a scalar tensor on x's device (reading it waits for the device); gradient: [n], or None.
+    """
+
+    x: Tensor
+    value: Tensor
+    gradient_or_none: Tensor | None
+
+    @property
+    def gradient(self) -> Tensor:
+        """[n]; raises ObjectiveError where f was evaluated without it."""
+        if self.gradient_or_none is None:
+            raise ObjectiveError("This evaluation was made with gradient=False: evaluate with gradient=True.")
+        return self.gradient_or_none
+
+    def is_finite(self) -> bool:
+        """Value and gradient are finite; one read from the device."""
+        total = self.value if self.gradient_or_none is None else self.value + self.gradient_or_none.abs().sum()
+        return math.isfinite(float(total))
+
+
+class Curvature(ABC):
+    """A symmetric matrix at one point, seen through its products: `C @ v` with v [n], or `C @ V` with V [n, k].
+
+    Made once by `Objective.curvature`, then applied many times. It holds memory: close it, or use it in `with`.
+    """
+
+    def __init__(self, objective: "Objective") -> None:
+        self._objective = objective
+        self.shape = (objective.dim, objective.dim)
+        self.dtype = objective.dtype
+        self.device = objective.device
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        """The product with v [n] or with each column of V [n, k]; counted once a column."""
+        if vectors.ndim not in (1, 2) or vectors.shape[0] != self.shape[0]:
+            raise OptionError(
+                f"A product takes v [{self.shape[0]}] or V [{self.shape[0]}, k]; got {list(vectors.shape)}."
+            )
+        columns = 1 if vectors.ndim == 1 else vectors.shape[1]
+        self._objective.counter.add_products(self._objective.n_batch, columns)
+        return self._product(vectors)
+
+    @abstractmethod
+    def _product(self, vectors: Tensor) -> Tensor: ...
+
+    def close(self) -> None:  # noqa: B027  (most have nothing to release)
+        """Release what the linearisation holds; later products are an error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Objective(ABC):
+    """f: R^n -> R, a mean over examples; the same x always gives the same value.
+
+    dim: n; n_examples: N, the examples that make one pass; n_batch: the examples that this objective averages
+    (N, or fewer for a minibatch); counter: what has been asked for, shared with its minibatches.
+    """
+
+    dim: int
+    n_examples: int
+    n_batch: int
+    dtype: torch.dtype
+    device: torch.device
+    counter: Counter
+
+    @property
+    def counts(self) -> EvaluationCounts:
+        """A snapshot of the passes so far; snapshots subtract."""
+        return self.counter.snapshot()
+
+    def uncounted(self) -> Self:
+        """The same function with a counter of its own, for metrics and probes."""
+        twin = copy.copy(self)
+        twin.counter = Counter(self.n_examples)
+        return twin
+
+    def evaluate(self, x: Tensor, *, gradient: bool = True) -> Evaluation:
+        """f(x), and its gradient [n] unless `gradient=False`; counts one gradient or one value, never both."""
+        self._check(x)
+        if gradient:
+            self.counter.add_gradient(self.n_batch)
+        else:
+            self.counter.add_value(self.n_batch)
+        return self._evaluate(x, gradient)
+
+    def curvature(self, x: Tensor, *, kind: str = "hessian") -> Curvature:
+        """The Hessian at a copy of x, ready for products. Counts nothing by itself.
+
+        Raises OptionError for a kind that this objective does not have.
+        """
+        self._check(x)
+        if kind not in self.curvature_kinds():
+            raise OptionError(f"kind={kind!r}: this objective has {', '.join(self.curvature_kinds())}.")
+        return self._curvature(x, kind)
+
+    def curvature_kinds(self) -> tuple[str, ...]:
+        """The matrices that `curvature` offers."""
+        return ("hessian",)
+
+    def hessian(self, x: Tensor) -> Tensor:
+        """The Hessian at x, [n, n], symmetric to the last bit; counts the columns that were propagated.
+
+        Raises TooLargeError, with the bytes, the limit and what to use instead, before anything is allocated.
+        """
+        self._check(x)
+        require_matrices(2, self.dim, self.dtype, self.device, what="The Hessian", instead="products (curvature)")
+        hessian, columns = self._hessian(x)
+        self.counter.add_hessian_columns(self.n_batch, columns)
+        return hessian
+
+    def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
+        """The Hessian by products with the unit vectors, symmetrised, and the number of columns propagated."""
+        with self._curvature(x, "hessian") as curvature:
+            hessian = torch.empty(self.dim, self.dim, dtype=self.dtype, device=self.device)
+            unit = torch.zeros(self.dim, dtype=self.dtype, device=self.device)
+            for i in range(self.dim):
+                unit[i] = 1
+                hessian[i] = curvature._product(unit)
+                unit[i] = 0
+        return (hessian + hessian.T).mul_(0.5), self.dim
+
+    @abstractmethod
+    def _evaluate(self, x: Tensor, gradient: bool) -> Evaluation: ...
+
+    @abstractmethod
+    def _curvature(self, x: Tensor, kind: str) -> Curvature: ...
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape != (self.dim,) or x.dtype != self.dtype or x.device.type != self.device.type:
+            raise OptionError(
+                f"x must be a vector [{self.dim}] of {self.dtype} on {self.device}; "
+                f"got {list(x.shape)} of {x.dtype} on {x.device}."
+            )

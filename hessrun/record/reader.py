@@ -1,0 +1,157 @@
+"""Reads runs back: `read_run(folder)` and `find_runs(paths)`. Needs no torch."""
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hessrun.errors import RecordError
+from hessrun.record import schema
+from hessrun.record.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read from its folder. Spectra are read when they are asked for.
+
+    config: the resolved configuration; manifest, status: the JSON files of that name (schema.py).
+    trace: the rows as dictionaries, null read as nan.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    manifest: dict[str, Any]
+    status: dict[str, Any]
+    trace: list[dict[str, Any]]
+
+    @cached_property
+    def rows(self) -> "pd.DataFrame":
+        """The trace as a DataFrame, one row per recorded step."""
+        import pandas as pd
+
+        return pd.DataFrame(self.trace)
+
+    @cached_property
+    def spectra(self) -> list[Spectrum]:
+        """The spectra in the order of their steps; a damaged one is named in a warning and left out."""
+        found = []
+        for path in sorted((self.path / schema.SPECTRA).glob("*.npz")):
+            try:
+                found.append(Spectrum.load(path))
+            except RecordError as error:
+                warnings.warn(f"left out: {error}", stacklevel=2)
+        return found
+
+    @property
+    def state(self) -> str:
+        """running, finished, diverged, failed or interrupted (`hessrun.status.RunState`)."""
+        return str(self.status.get("state", "running"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(f"{path.parent}: holds no run ({path.name} is missing).") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: damaged ({error}).") from None
+    if not isinstance(content, dict):
+        raise RecordError(f"{path}: damaged (not a JSON object).")
+    return content
+
+
+def _number(value: Any) -> Any:
+    return float("nan") if value is None else value
+
+
+def read_trace(path: Path) -> list[dict[str, Any]]:
+    """The rows of a trace.jsonl. A torn last line is dropped; any other damage raises RecordError with its line."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror}).") from None
+    lines = text.split("\n")
+    rows = []
+    for index, line in enumerate(lines):
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not a JSON object")
+        except ValueError as error:
+            if index == len(lines) - 1:
+                break
+            raise RecordError(f"{path}: line {index + 1} is damaged ({error}).") from None
+        rows.append({key: _number(value) for key, value in row.items()})
+    return rows
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run's folder.
+
+    Raises RecordError where it holds no run, a damaged one, or one of a newer schema.
+    """
+    folder = Path(folder)
+    manifest = _read_json(folder / schema.MANIFEST)
+    version = manifest.get("schema_version")
+    if not isinstance(version, int):
+        raise RecordError(f"{folder / schema.MANIFEST}: not a manifest of hessrun (no schema_version).")
+    if version > schema.SCHEMA_VERSION:
+        raise RecordError(
+            f"{folder}: written with schema {version}, this one reads up to {schema.SCHEMA_VERSION}: update hessrun."
+        )
+    status = folder / schema.STATUS
+    return Run(
+        path=folder,
+        config=_read_config(folder / schema.CONFIG),
+        manifest=manifest,
+        status=_read_json(status) if status.exists() else {},
+        trace=read_trace(folder / schema.TRACE),
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise RecordError(f"{path}: cannot be read ({reason}).") from None
+    if not isinstance(content, dict):
+        raise RecordError(f"{path}: damaged (not a mapping).")
+    return content
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[Path]:
+    """The folders of all runs at or below `paths`, sorted.
+
+    Raises RecordError where a path does not exist or holds no run at all.
+    """
+    found: set[Path] = set()
+    for path in map(Path, paths):
+        if not path.exists():
+            raise RecordError(f"{path}: there is no such folder.")
+        here = {manifest.parent for manifest in path.rglob(schema.MANIFEST)}
+        if not here:
+            raise RecordError(f"{path}: holds no run (no {schema.MANIFEST} at or below it).")
+        found |= here
+    return sorted(found)
+
+
+def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Read many runs: those that can be read, and one line for each that cannot."""
+    runs, problems = [], []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+        except RecordError as error:
+            problems.append(str(error))
+    return runs, problems

@@ -1,0 +1,63 @@
+"""What a run leaves on disk: the names of its files and the columns of its rows.
+
+    config.yaml          the resolved configuration
+    manifest.json        what ran: problem, optimizer, versions, device, threads, seed
+    trace.jsonl          one row per recorded step, appended and flushed
+    spectra/000120.npz   what a probe saw at step 120
+    points/000120.npz    the vector it saw (array `x`)
+    checkpoint.pt        at the end of a run: the final vector
+    status.json          how the run stands, and why
+    run.log              what the run had to say
+
+A pass is one evaluation of all training examples: a gradient of a minibatch of B examples of N counts B/N.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+CONFIG = "config.yaml"
+MANIFEST = "manifest.json"
+TRACE = "trace.jsonl"
+SPECTRA = "spectra"
+POINTS = "points"
+CHECKPOINT = "checkpoint.pt"
+STATUS = "status.json"
+LOG = "run.log"
+
+
+def step_file(folder: str, step: int) -> Path:
+    """The file of a step below the run's folder, for example `spectra/000120.npz`."""
+    return Path(folder) / f"{step:06d}.npz"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the trace: its name, its unit and what it says."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+COLUMNS = (
+    Column("step", "iterations", "outer iterations of the optimizer so far"),
+    Column("seconds", "s", "the optimizer's own time: the wall time of a comparison"),
+    Column("seconds_metrics", "s", "time spent on evaluating losses and accuracies for this record"),
+    Column("seconds_curvature", "s", "time spent on the probe's spectra"),
+    Column("seconds_logging", "s", "time spent on writing"),
+    Column("values", "passes", "evaluations of the loss alone"),
+    Column("gradients", "passes", "evaluations of the loss with its gradient"),
+    Column("products", "passes", "Hessian-vector products"),
+    Column("hessian_columns", "passes", "columns propagated to form Hessians"),
+    Column("train_loss", "loss", "what is minimised: mean loss over the training split plus weight decay"),
+    Column("gradient_norm", "loss", "2-norm of its gradient"),
+    Column("gradient_max", "loss", "largest component of its gradient"),
+    Column("step_size", "1", "step length along the direction, or learning rate"),
+    Column("validation_loss", "loss", "mean loss over the validation split, without weight decay"),
+    Column("validation_accuracy", "fraction", "share of the validation split that is classified right"),
+    Column("test_loss", "loss", "mean loss over the test split, without weight decay"),
+    Column("test_accuracy", "fraction", "share of the test split that is classified right"),
+    Column("state_bytes", "bytes", "memory of the optimizer's state"),
+)

@@ -1,0 +1,78 @@
+"""A spectrum as the record keeps it: numbers of numpy, in one .npz file without pickle."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hessrun.errors import RecordError
+
+Array = npt.NDArray[np.float64]
+
+
+def _empty() -> Array:
+    return np.empty(0)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues of the Hessian of the training loss (a mean over examples, plus weight decay) at one step.
+
+    step: the iteration; n: the number of parameters.
+    kind: `exact` (all eigenvalues) or `lanczos` (the extreme ones).
+    eigenvalues: [n], ascending; empty unless exact.
+    largest, smallest: [k], the top ones descending and the bottom ones ascending, exact or not.
+    largest_residuals, smallest_residuals: [k], 2-norms of H v - lambda v for unit v; empty when exact.
+    negative, zero: how many lie below -noise_floor, and within it; -1 where not all are known.
+    condition_number: |lambda|max / |lambda|min over what lies outside the noise floor; nan where not all are known.
+    noise_floor, noise_floor_source: what rounding leaves of a zero eigenvalue, and how that was found.
+    converged: every residual is below its tolerance.
+    complete: no eigenvalue beyond the reported ends was found by the search that confirms them.
+    source: `probe`, or `optimizer` where the method had computed it for itself, on its own clock.
+    products: Hessian-vector products that it took; seconds: time that it took, off the optimizer's clock.
+    """
+
+    step: int
+    n: int
+    kind: Literal["exact", "lanczos"]
+    eigenvalues: Array = field(default_factory=_empty)
+    largest: Array = field(default_factory=_empty)
+    smallest: Array = field(default_factory=_empty)
+    largest_residuals: Array = field(default_factory=_empty)
+    smallest_residuals: Array = field(default_factory=_empty)
+    negative: int = -1
+    zero: int = -1
+    condition_number: float = float("nan")
+    noise_floor: float = float("nan")
+    noise_floor_source: str = ""
+    converged: bool = True
+    complete: bool = True
+    source: Literal["probe", "optimizer"] = "probe"
+    products: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def is_indefinite(self) -> bool:
+        """An eigenvalue lies below -noise_floor."""
+        return bool(self.smallest.size and self.smallest[0] < -self.noise_floor)
+
+    @property
+    def negative_share(self) -> float:
+        """The share of eigenvalues below -noise_floor; nan where not all are known."""
+        return self.negative / self.n if self.negative >= 0 else float("nan")
+
+    def save(self, path: Path) -> None:
+        """Write the spectrum to `path` (.npz)."""
+        np.savez_compressed(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Spectrum":
+        """Read what `save` wrote; raises RecordError where the file is damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise RecordError(f"{path}: no readable spectrum ({error}).") from error
+        return cls(**{name: value if value.ndim else value.item() for name, value in values.items()})
