@@ -2,5 +2,16 @@
 
 from hessrun.objective.base import Curvature, Evaluation, Objective
 from hessrun.objective.counts import Counter, EvaluationCounts
+from hessrun.objective.function import FunctionObjective, as_objective
+from hessrun.objective.risk import EmpiricalRisk
 
-__all__ = ["Counter", "Curvature", "Evaluation", "EvaluationCounts", "Objective"]
+__all__ = [
+    "Counter",
+    "Curvature",
+    "EmpiricalRisk",
+    "Evaluation",
+    "EvaluationCounts",
+    "FunctionObjective",
+    "Objective",
+    "as_objective",
+]

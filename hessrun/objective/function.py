@@ -1,0 +1,80 @@
+"""Any torch function of a vector as an objective."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from hessrun.errors import ObjectiveError, OptionError
+from hessrun.objective.base import Curvature, Evaluation, Objective
+from hessrun.objective.counts import Counter
+from hessrun.objective.products import GradientGraph, GraphCurvature
+
+Function = Callable[[Tensor], Tensor]
+
+
+class FunctionObjective(Objective):
+    """f given as a torch function of a vector; it has one 'example', so that a pass is a call."""
+
+    def __init__(self, function: Function, dim: int, dtype: torch.dtype, device: torch.device) -> None:
+        self._function = function
+        self.dim, self.dtype, self.device = dim, dtype, device
+        self.n_examples = self.n_batch = 1
+        self.counter = Counter(1)
+
+    def _evaluate(self, x: Tensor, gradient: bool) -> Evaluation:
+        if not gradient:
+            with torch.no_grad():
+                return Evaluation(x, self._function(x), None)
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            value = self._function(leaf)
+        return Evaluation(x, value.detach(), torch.autograd.grad(value, leaf)[0])
+
+    def _curvature(self, x: Tensor, kind: str) -> Curvature:
+        leaf = x.detach().clone().requires_grad_()
+
+        def graphs() -> Iterator[GradientGraph]:
+            with torch.enable_grad():
+                yield GradientGraph(self._function(leaf), [leaf])
+
+        return GraphCurvature(self, graphs, lambda v: [v])
+
+
+def as_objective(function: Function, x0: Tensor) -> FunctionObjective:
+    """An objective from a torch function of a vector, checked once at x0 [n].
+
+        >>> import torch
+        >>> f = as_objective(lambda x: (x * x).sum(), torch.tensor([3.0, 4.0]))
+        >>> f.evaluate(torch.tensor([3.0, 4.0])).gradient
+        tensor([6., 8.])
+
+    Raises OptionError where x0 is no non-empty vector of floating-point numbers; ObjectiveError where the function
+    returns no scalar, has no graph, or gives different values at the same x.
+    """
+    if not isinstance(x0, Tensor):
+        raise OptionError(f"x0 must be a torch.Tensor [n]; got {type(x0).__name__}.")
+    if x0.ndim != 1 or x0.numel() == 0:
+        raise OptionError(f"x0 must be a non-empty vector [n]; got the shape {list(x0.shape)}.")
+    if not x0.is_floating_point():
+        raise OptionError(f"x0 must hold floating-point numbers (torch.float64, say); got {x0.dtype}.")
+    leaf = x0.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        first, second = function(leaf), function(leaf)
+    _check(first, second, leaf)
+    return FunctionObjective(function, x0.numel(), x0.dtype, x0.device)
+
+
+def _check(first: object, second: object, leaf: Tensor) -> None:
+    if not isinstance(first, Tensor) or not isinstance(second, Tensor):
+        raise ObjectiveError(f"The function must return a torch scalar; it returned {type(first).__name__}.")
+    if first.ndim != 0:
+        raise ObjectiveError(f"The function must return a scalar; it returned the shape {list(first.shape)}.")
+    if not first.requires_grad:
+        raise ObjectiveError(
+            "The function's value has no graph: compute it from x with torch operations, not detached."
+        )
+    if torch.autograd.grad(first, leaf, allow_unused=True)[0] is None:
+        raise ObjectiveError("The function's value does not depend on x: its gradient is undefined.")
+    if not torch.equal(first.nan_to_num(), second.nan_to_num()):
+        raise ObjectiveError("The function gave two values at the same x: fix its randomness (seed, dropout, batches).")

@@ -1,0 +1,85 @@
+"""Looks at a module before it is minimised: is its loss a deterministic mean over examples, and what does one take?"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from hessrun.errors import ObjectiveError
+
+_SAMPLE = 16
+
+
+def refuse_unfit_module(
+    module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
+) -> None:
+    """Raise ObjectiveError unless f is a scalar mean over examples that is the same twice.
+
+    A few examples are evaluated twice (dropout would differ), then in two unequal parts (batch norm in training mode
+    mixes examples, so that the weighted parts would not give the whole). Buffers are put back.
+    """
+    sample, labels = inputs[:_SAMPLE], targets[:_SAMPLE]
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    with torch.no_grad(), torch.random.fork_rng(enabled=True, devices=_devices(inputs)):
+        first, second = (_value(module, loss, sample, labels) for _ in range(2))
+        cut = len(sample) // 3
+        if cut >= 1:
+            parts = [(sample[:cut], labels[:cut]), (sample[cut:], labels[cut:])]
+            split = sum(len(x) / len(sample) * _value(module, loss, x, y) for x, y in parts)
+        else:
+            split = first
+        changed = [name for name, buffer in module.named_buffers() if not torch.equal(buffer, buffers[name])]
+        for name, buffer in module.named_buffers():
+            buffer.copy_(buffers[name])
+    tolerance = 1e4 * torch.finfo(first.dtype).eps * max(1.0, abs(float(first)))
+    suspects = ", ".join(_suspects(module)) or type(module).__name__
+    if not torch.isclose(first, second, rtol=0.0, atol=tolerance, equal_nan=True):
+        raise ObjectiveError(
+            f"The model gives two losses at the same parameters ({float(first):.6g} and {float(second):.6g}): "
+            f"switch off its randomness in {suspects} (p=0, or eval mode)."
+        )
+    if changed or not torch.isclose(first, torch.as_tensor(split), rtol=0.0, atol=tolerance, equal_nan=True):
+        raise ObjectiveError(
+            f"The model's loss is no mean over examples, it mixes them: use group norm or eval mode in {suspects}."
+        )
+
+
+def _value(module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+    value = loss(module(inputs), targets)
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ObjectiveError(f"The loss must return the mean over its examples, a scalar; it returned {shape}.")
+    return value
+
+
+def _devices(inputs: Tensor) -> list[torch.device]:
+    return [inputs.device] if inputs.device.type == "cuda" else []
+
+
+def _suspects(module: nn.Module) -> list[str]:
+    kinds = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+    return [
+        f"{type(part).__name__} '{name}'"
+        for name, part in module.named_modules()
+        if isinstance(part, kinds) and part.training
+    ]
+
+
+def saved_numbers_per_example(
+    module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
+) -> int:
+    """How many numbers autograd keeps for the backward pass of one more example."""
+
+    def saved(count: int) -> int:
+        kept: dict[tuple[int, torch.Size], int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            kept[tensor.data_ptr(), tensor.shape] = tensor.numel()
+            return tensor
+
+        index = torch.zeros(count, dtype=torch.long, device=inputs.device)
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss(module(inputs[index]), targets[index])
+        return sum(kept.values())
+
+    return max(1, saved(2) - saved(1))

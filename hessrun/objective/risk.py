@@ -1,0 +1,176 @@
+"""The empirical risk of a module: f(x) = 1/N sum_i loss(module_x(input_i), target_i) + 1/2 sum_j w_j x_j^2.
+
+The parameters of a private copy of the module are views of one flat vector, and so are their gradients. Examples are
+taken in chunks, weighted by their sizes, so that a ragged last chunk counts for what it is.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from hessrun.errors import OptionError
+from hessrun.objective.base import Curvature, Evaluation, Objective
+from hessrun.objective.counts import Counter
+from hessrun.objective.inspection import refuse_unfit_module, saved_numbers_per_example
+from hessrun.objective.layout import ParameterLayout
+from hessrun.objective.products import GradientGraph, GraphCurvature
+from hessrun.options import integer, non_negative
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+# A chunk keeps about this many numbers for its backward pass: 32 MiB in float64, where larger chunks gain nothing.
+_NUMBERS_PER_CHUNK = 2**22
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 4096
+# Graphs of all chunks are kept for the products of one point as long as they stay below this.
+_GRAPH_BYTES = 2**30
+# Double backward keeps about this many times what the forward pass keeps.
+_GRAPH_FACTOR = 4
+
+
+class EmpiricalRisk(Objective):
+    """The mean loss of a module over examples, as a function of its flat parameters, plus L2 weight decay.
+
+    module: any nn.Module; a copy is made, its mode and buffers are kept as they are.
+    loss: (outputs [B, ...], targets [B, ...]) -> the mean over the B examples, a scalar.
+    inputs, targets: [N, ...], on the module's device.
+    weight_decay: w >= 0, one number or one per glob pattern on parameter names (first match, else 0).
+    chunk_size: examples per chunk; by default from the memory that one example takes (a rule of shapes alone).
+
+    x0: the module's own parameters, [n]. Raises ObjectiveError for a module that is not deterministic or that mixes
+    examples (dropout, batch norm in training mode), and OptionError for options outside their ranges.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        weight_decay: float | Mapping[str, float] = 0.0,
+        chunk_size: int | None = None,
+    ) -> None:
+        if len(inputs) != len(targets) or len(inputs) == 0:
+            raise OptionError(
+                f"inputs and targets must be equally many, one or more: {len(inputs)} and {len(targets)}."
+            )
+        self.layout = ParameterLayout.of(module)
+        self.module, self.loss = copy.deepcopy(module), loss
+        self.inputs, self.targets = inputs, targets
+        self._parameters = [p for p in self.module.parameters() if p.requires_grad]
+        self.x0 = torch.cat([p.detach().reshape(-1) for p in self._parameters])
+        self.dim, self.dtype, self.device = len(self.x0), self.x0.dtype, self.x0.device
+        self.n_examples = self.n_batch = len(inputs)
+        self.counter = Counter(self.n_examples)
+        self._decay = self._decay_of(weight_decay)
+        # From here on the parameters are views of one buffer, which every evaluation fills anew.
+        self._buffer = self.x0.clone()
+        for parameter, view in zip(self._parameters, self.layout.views(self._buffer), strict=True):
+            parameter.data = view
+            parameter.grad = None
+        refuse_unfit_module(self.module, loss, inputs, targets)
+        self._saved = saved_numbers_per_example(self.module, loss, inputs, targets)
+        if chunk_size is not None:
+            integer("chunk_size", chunk_size, minimum=1)
+        self.chunk_size = chunk_size or max(
+            _SMALLEST_CHUNK, min(_LARGEST_CHUNK, _NUMBERS_PER_CHUNK // max(1, self._saved))
+        )
+
+    def _decay_of(self, weight_decay: float | Mapping[str, float]) -> Tensor | float:
+        if not isinstance(weight_decay, Mapping):
+            non_negative("weight_decay", weight_decay)
+            return float(weight_decay)
+        each = self.layout.per_parameter(weight_decay, option="weight_decay")
+        sizes = torch.tensor(self.layout.sizes, device=self.device)
+        return torch.tensor(each, dtype=self.dtype, device=self.device).repeat_interleave(sizes)
+
+    def subset(self, indices: Tensor) -> "EmpiricalRisk":
+        """The risk over some of the examples: counts on the same counter, B of N examples as B/N of a pass."""
+        part = copy.copy(self)
+        part.inputs, part.targets = self.inputs[indices], self.targets[indices]
+        part.n_batch = len(indices)
+        return part
+
+    def on(self, inputs: Tensor, targets: Tensor) -> "EmpiricalRisk":
+        """The risk of the same module over other examples (a validation or test split), without weight decay."""
+        other = copy.copy(self)
+        other.inputs, other.targets = inputs, targets
+        other.n_examples = other.n_batch = len(inputs)
+        other.counter, other._decay = Counter(len(inputs)), 0.0
+        return other
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """The module's outputs at x for all examples, [N, ...]; counts nothing."""
+        self._buffer.copy_(x)
+        with torch.no_grad():
+            return torch.cat([self.module(inputs) for inputs, _, _ in self._chunks()])
+
+    def state_dict(self, x: Tensor) -> dict[str, Tensor]:
+        """What the plain module's `load_state_dict` takes, with the parameters of x; the tensors are copies."""
+        self._buffer.copy_(x)
+        return {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+
+    def _chunks(self) -> Iterator[tuple[Tensor, Tensor, float]]:
+        if self.n_batch <= self.chunk_size:
+            yield self.inputs, self.targets, 1.0
+            return
+        size = self.chunk_size
+        for inputs, targets in zip(torch.split(self.inputs, size), torch.split(self.targets, size), strict=True):
+            yield inputs, targets, len(inputs) / self.n_batch
+
+    def _evaluate(self, x: Tensor, gradient: bool) -> Evaluation:
+        self._buffer.copy_(x)
+        value = torch.zeros((), dtype=self.dtype, device=self.device)
+        if not gradient:
+            with torch.no_grad():
+                for inputs, targets, weight in self._chunks():
+                    value = value + weight * self.loss(self.module(inputs), targets)
+            return Evaluation(x, value + self._penalty(x), None)
+        total = torch.zeros_like(x)
+        for parameter, view in zip(self._parameters, self.layout.views(total), strict=True):
+            parameter.grad = view
+        try:
+            with torch.enable_grad():
+                for inputs, targets, weight in self._chunks():
+                    part = weight * self.loss(self.module(inputs), targets)
+                    part.backward()  # type: ignore[no-untyped-call]
+                    value = value + part.detach()
+        finally:
+            for parameter in self._parameters:
+                parameter.grad = None
+        if self._has_decay:
+            total.add_(self._decay * x)
+            value = value + self._penalty(x)
+        return Evaluation(x, value, total)
+
+    @property
+    def _has_decay(self) -> bool:
+        return isinstance(self._decay, Tensor) or self._decay > 0
+
+    def _penalty(self, x: Tensor) -> Tensor:
+        return 0.5 * torch.dot(x, self._decay * x)
+
+    def _curvature(self, x: Tensor, kind: str) -> Curvature:
+        point = x.detach().clone()
+        leaves = [view.requires_grad_() for view in (v.detach() for v in self.layout.views(point))]
+        named = dict(zip(self.layout.names, leaves, strict=True))
+
+        def graphs() -> Iterator[GradientGraph]:
+            for inputs, targets, weight in self._chunks():
+                with torch.enable_grad(), _double_differentiable_attention():
+                    outputs = torch.func.functional_call(self.module, named, (inputs,))
+                    yield GradientGraph(weight * self.loss(outputs, targets), leaves)
+
+        bytes_needed = self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR
+        return GraphCurvature(self, graphs, self.layout.views, keep=bytes_needed <= _GRAPH_BYTES, diagonal=self._decay)
+
+
+def _double_differentiable_attention() -> AbstractContextManager[None]:
+    """The fused attention kernels have no double backward: choose the one that is made of plain operations."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    kernel: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+    return kernel
