@@ -1,0 +1,107 @@
+"""The dense inverse-Hessian approximation of the Broyden family, with its newest updates held apart.
+
+With s = x+ - x, y = g+ - g and u = H y, every member of the family is the additive update
+
+    H+ = H + [s u] C [s u]',    C symmetric, 2 x 2
+
+(BFGS: Nocedal & Wright, 2006, eq. 6.17). Pairs are kept as rows and folded into the matrix by one product every
+`block` updates, so that an iteration reads the matrix once instead of writing it. Until the first fold the matrix
+is a multiple of the identity, and nothing n x n exists.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Rows mirrored at a time: a tile of this size stays in the cache.
+_TILE = 256
+
+
+def block_size(n: int) -> int:
+    """Updates held apart before a fold: about sqrt(n), where applying and folding them cost the same."""
+    return max(1, min(128, math.isqrt(n)))
+
+
+def bfgs_coefficients(ys: float, yu: float) -> tuple[float, float, float]:
+    """C of BFGS as (C11, C12, C22), from y's > 0 and y'u (Nocedal & Wright, eq. 6.17)."""
+    rho = 1.0 / ys
+    return rho * (1.0 + rho * yu), -rho, 0.0
+
+
+@dataclass
+class InverseHessian:
+    """H, symmetric [n, n]: a base plus `count` pending updates. Updates change it in place.
+
+    scale: the base is scale * I until the first fold; base: [n, n] from then on.
+    pairs: [2 block, n], rows s, u, s, u ...; middle: [block, 2, 2], the matrices C.
+    """
+
+    scale: float
+    base: Tensor | None
+    pairs: Tensor
+    middle: Tensor
+    count: int
+
+    @classmethod
+    def identity(cls, x: Tensor, *, scale: float = 1.0, block: int | None = None) -> "InverseHessian":
+        """scale * I for vectors like x [n]."""
+        block = block or block_size(len(x))
+        return cls(scale, None, x.new_zeros(2 * block, len(x)), x.new_zeros(block, 2, 2), 0)
+
+    @property
+    def is_identity(self) -> bool:
+        """Still a multiple of the identity: no update since the start or the last restart."""
+        return self.base is None and self.count == 0
+
+    def product(self, v: Tensor) -> Tensor:
+        """H v, [n]."""
+        product = self.scale * v if self.base is None else self.base @ v
+        if self.count == 0:
+            return product
+        rows = self.pairs[: 2 * self.count]
+        weights = self.middle[: self.count] @ (rows @ v).view(-1, 2, 1)
+        return product.addmv_(rows.T, weights.view(-1))
+
+    def update(self, s: Tensor, u: Tensor, coefficients: tuple[float, float, float]) -> None:
+        """H <- H + [s u] C [s u]' with C = (C11, C12, C22); folds when the block is full."""
+        c11, c12, c22 = coefficients
+        self.pairs[2 * self.count] = s
+        self.pairs[2 * self.count + 1] = u
+        self.middle[self.count] = self.middle.new_tensor([[c11, c12], [c12, c22]])
+        self.count += 1
+        if self.count == len(self.middle):
+            self.fold()
+
+    def restart(self, scale: float) -> None:
+        """H <- scale * I; the pending updates are dropped."""
+        self.scale, self.base, self.count = scale, None, 0
+
+    def fold(self) -> None:
+        """Add the pending updates to the dense base, symmetric to the last bit."""
+        if self.count == 0:
+            return
+        rows = self.pairs[: 2 * self.count]
+        weighted = (self.middle[: self.count] @ rows.view(self.count, 2, -1)).view(2 * self.count, -1)
+        if self.base is None:
+            self.base = torch.zeros(rows.shape[1], rows.shape[1], dtype=rows.dtype, device=rows.device)
+            self.base.diagonal().fill_(self.scale)
+        self.base.addmm_(rows.T, weighted)
+        _mirror(self.base)
+        self.count = 0
+
+    def dense(self) -> Tensor:
+        """H as a matrix [n, n], for tests and diagnosis."""
+        n = self.pairs.shape[1]
+        columns = [self.product(unit) for unit in torch.eye(n, dtype=self.pairs.dtype, device=self.pairs.device)]
+        return torch.stack(columns, dim=1)
+
+
+def _mirror(matrix: Tensor) -> None:
+    """Copy the upper triangle onto the lower one, tile by tile, without a second matrix."""
+    for start in range(0, len(matrix), _TILE):
+        rows = slice(start, start + _TILE)
+        matrix[rows, :start] = matrix[:start, rows].T
+        corner = matrix[rows, rows]
+        corner.copy_(corner.triu() + corner.triu(1).T)

@@ -1,0 +1,51 @@
+"""L-BFGS: the inverse Hessian from the last m pairs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hessrun.linalg.limited_memory import LimitedMemory
+from hessrun.optimizers.base import State
+from hessrun.optimizers.quasi_newton import Pair, QuasiNewton, QuasiNewtonState
+from hessrun.options import choice, integer
+
+
+@dataclass(kw_only=True)
+class LBFGSState(QuasiNewtonState[LimitedMemory]):
+    """A quasi-Newton state whose memory is the last m pairs."""
+
+    memory: LimitedMemory
+
+
+@dataclass(frozen=True)
+class LBFGS(QuasiNewton[LimitedMemory]):
+    """Limited-memory BFGS (Liu and Nocedal, 1989; Nocedal & Wright, 2006, algorithm 7.5).
+
+    O(m n) time and memory an iteration.
+
+    memory: pairs kept, m, 1 or above.
+    initial_scaling: `every` (the matrix before the pairs is y's/y'y I with the newest pair, eq. 7.20), `first` (with
+    the first pair alone; with memory >= iterations this is BFGS) or `none` (I).
+    """
+
+    state_type: ClassVar[type[State]] = LBFGSState
+
+    memory: int = 10
+    initial_scaling: str = "every"
+
+    def __post_init__(self) -> None:
+        integer("memory", self.memory, minimum=1)
+        choice("initial_scaling", self.initial_scaling, ("every", "first", "none"))
+
+    def _empty(self, x: Tensor) -> LimitedMemory:
+        return LimitedMemory.empty(x, memory=self.memory, scaling=self.initial_scaling)
+
+    def _is_empty(self, memory: LimitedMemory) -> bool:
+        return not memory.order
+
+    def _learn(self, memory: LimitedMemory, pair: Pair) -> tuple[Tensor, bool]:
+        eps = torch.finfo(pair.s.dtype).eps
+        product, taken = memory.update_and_product(pair.s, pair.y, pair.gradient, curvature=eps)
+        return -product, taken

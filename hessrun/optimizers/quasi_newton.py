@@ -1,0 +1,120 @@
+"""The frame of the line-search quasi-Newton methods: a direction from a memory, a search, a pair, the next direction."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from hessrun.linesearch import LineSearch, LineSearchResult, StrongWolfe
+from hessrun.objective import Evaluation
+from hessrun.optimizers.base import Insight, Optimizer, State
+from hessrun.problems.problem import Problem
+
+
+class InverseMemory(Protocol):
+    """An inverse-Hessian approximation made of curvature pairs."""
+
+    def product(self, v: Tensor) -> Tensor: ...
+
+
+M = TypeVar("M", bound=InverseMemory)
+
+
+@dataclass(kw_only=True)
+class QuasiNewtonState(State, Generic[M]):
+    """memory: the approximation H; direction: -H g at x; skipped_pairs: pairs whose y's was not positive enough;
+    restarts: how often the memory was dropped because its direction led nowhere; searched: trials of the last search.
+    """
+
+    memory: M
+    direction: Tensor
+    skipped_pairs: int = 0
+    restarts: int = 0
+    searched: int = 0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a step taught: s = x+ - x and y = g+ - g, the new gradient, and the direction and step length that led there."""
+
+    s: Tensor
+    y: Tensor
+    gradient: Tensor
+    direction: Tensor
+    step: float
+
+
+def first_step(x: Tensor, direction: Tensor) -> float:
+    """The step length that moves x by max(0.01 |x|, 1e-3): all that is known before the first pair is x's scale."""
+    length, size = torch.stack([torch.linalg.vector_norm(direction), torch.linalg.vector_norm(x)]).tolist()
+    return max(0.01 * size, 1e-3) / length if length > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
+    """line_search: how far to go along -H g."""
+
+    line_search: LineSearch = StrongWolfe()
+
+    @abstractmethod
+    def _empty(self, x: Tensor) -> M:
+        """The memory before any pair: a multiple of the identity."""
+
+    @abstractmethod
+    def _is_empty(self, memory: M) -> bool: ...
+
+    @abstractmethod
+    def _learn(self, memory: M, pair: Pair) -> tuple[Tensor, bool]:
+        """Take the pair up, in place, if its curvature allows; the next direction -H+ g+, and whether it was taken."""
+
+    def init(self, problem: Problem) -> QuasiNewtonState[M]:
+        memory = self._empty(problem.x0)
+        here = problem.train.evaluate(problem.x0)
+        return self._state(memory, here)
+
+    def _state(self, memory: M, here: Evaluation) -> QuasiNewtonState[M]:
+        return self.state_type(x=here.x, evaluation=here, memory=memory, direction=-here.gradient)  # type: ignore[call-arg, return-value]
+
+    def step(self, problem: Problem, state: QuasiNewtonState[M]) -> QuasiNewtonState[M]:
+        here, direction, memory, restarts = state.here, state.direction, state.memory, state.restarts
+        found = self._search(problem, here, direction, memory)
+        searched = found.evaluations
+        if found.step == 0 and not self._is_empty(memory):
+            # The model misleads: begin again from steepest descent.
+            memory, direction, restarts = self._empty(here.x), -here.gradient, restarts + 1
+            found = self._search(problem, here, direction, memory)
+            searched += found.evaluations
+        state = replace(state, step=state.step + 1, memory=memory, restarts=restarts, searched=searched)
+        if found.step == 0:
+            return replace(state, direction=direction, failure=found.failure)
+        there = found.accepted
+        pair = Pair(there.x - here.x, there.gradient - here.gradient, there.gradient, direction, found.step)
+        direction, taken = self._learn(memory, pair)
+        return replace(
+            state,
+            x=there.x,
+            evaluation=there,
+            step_size=found.step,
+            direction=direction,
+            skipped_pairs=state.skipped_pairs + (not taken),
+        )
+
+    def _search(self, problem: Problem, here: Evaluation, direction: Tensor, memory: M) -> LineSearchResult:
+        t = first_step(here.x, direction) if self._is_empty(memory) else 1.0
+        return self.line_search.search(problem.train, here, direction, t)
+
+    def refresh(self, problem: Problem, state: QuasiNewtonState[M]) -> QuasiNewtonState[M]:
+        here = problem.train.evaluate(state.x)
+        return replace(state, evaluation=here, direction=-state.memory.product(here.gradient))
+
+    def columns(self, state: QuasiNewtonState[M]) -> dict[str, float]:
+        return {
+            "skipped_pairs": state.skipped_pairs,
+            "restarts": state.restarts,
+            "line_search_evaluations": state.searched,
+        }
+
+    def insight(self, state: QuasiNewtonState[M]) -> Insight:
+        return Insight(inverse_product=state.memory.product)
