@@ -104,6 +104,10 @@ class Objective(ABC):
         twin.counter = Counter(self.n_examples)
         return twin
 
+    def named_views(self, x: Tensor) -> dict[str, Tensor]:
+        """Views of x [n] by parameter name and in the parameter's shape; one vector `x` where there is no network."""
+        return {"x": x}
+
     def evaluate(self, x: Tensor, *, gradient: bool = True) -> Evaluation:
         """f(x), and its gradient [n] unless `gradient=False`; counts one gradient or one value, never both."""
         self._check(x)

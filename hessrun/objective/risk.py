@@ -102,6 +102,9 @@ class EmpiricalRisk(Objective):
         other.counter, other._decay = Counter(len(inputs)), 0.0
         return other
 
+    def named_views(self, x: Tensor) -> dict[str, Tensor]:
+        return self.layout.named(x)
+
     def outputs(self, x: Tensor) -> Tensor:
         """The module's outputs at x for all examples, [N, ...]; counts nothing."""
         self._buffer.copy_(x)

@@ -1,1 +1,25 @@
-"""."""
+"""Optimizers, one method a file: immutable hyperparameters that turn one state into the next."""
+
+from hessrun.optimizers.base import Insight, Optimizer, State
+from hessrun.optimizers.bfgs import BFGS
+from hessrun.optimizers.lbfgs import LBFGS
+from hessrun.optimizers.newton import Newton
+from hessrun.optimizers.schedules import Constant, Cosine, InverseTime, Milestones, Schedule
+from hessrun.optimizers.sgd import SGD
+from hessrun.optimizers.torch_optimizer import TorchOptimizer
+
+__all__ = [
+    "BFGS",
+    "LBFGS",
+    "SGD",
+    "Constant",
+    "Cosine",
+    "Insight",
+    "InverseTime",
+    "Milestones",
+    "Newton",
+    "Optimizer",
+    "Schedule",
+    "State",
+    "TorchOptimizer",
+]

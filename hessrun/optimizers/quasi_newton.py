@@ -1,7 +1,7 @@
-"""The frame of the line-search quasi-Newton methods: a direction from a memory, a search, a pair, the next direction."""
+"""The frame of the line-search quasi-Newton methods: direction, search, pair, next direction."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -37,7 +37,7 @@ class QuasiNewtonState(State, Generic[M]):
 
 @dataclass(frozen=True)
 class Pair:
-    """What a step taught: s = x+ - x and y = g+ - g, the new gradient, and the direction and step length that led there."""
+    """What a step taught: s = x+ - x, y = g+ - g, the gradient g+, and the direction and step length that led there."""
 
     s: Tensor
     y: Tensor
@@ -56,7 +56,7 @@ def first_step(x: Tensor, direction: Tensor) -> float:
 class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
     """line_search: how far to go along -H g."""
 
-    line_search: LineSearch = StrongWolfe()
+    line_search: LineSearch = field(default_factory=StrongWolfe)
 
     @abstractmethod
     def _empty(self, x: Tensor) -> M:

@@ -1,6 +1,6 @@
 """Gradient descent, stochastic or not."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -35,7 +35,7 @@ class SGD(Optimizer[SGDState]):
     momentum: float = 0.0
     nesterov: bool = False
     batch_size: int | None = None
-    schedule: Schedule = Constant()
+    schedule: Schedule = field(default_factory=Constant)
 
     def __post_init__(self) -> None:
         positive("lr", self.lr)

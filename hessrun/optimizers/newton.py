@@ -1,0 +1,151 @@
+"""Newton's method with the exact Hessian."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, get_args
+
+import torch
+from torch import Tensor
+
+from hessrun.linalg.memory import require_matrices
+from hessrun.linalg.modified_newton import Modification, ModifiedHessian, modify, noise_floor
+from hessrun.objective import Evaluation
+from hessrun.optimizers.base import Insight, Optimizer, State
+from hessrun.options import choice, integer
+from hessrun.problems.problem import Problem
+from hessrun.status import Status
+
+_FIRST_DAMPING = 1e-3
+_NO_DAMPING = 1e-6
+_REJECT, _GOOD = 1e-4, 0.5
+
+
+@dataclass(kw_only=True)
+class NewtonState(State):
+    """damping: mu in units of |lambda|max; eigenvalues: of the Hessian at the x of `eigenvalues_step`, where it was
+    decomposed; negative_curvature: whether that Hessian was indefinite, None before the first look; rejected: trials
+    that the last step refused.
+    """
+
+    damping: float = 0.0
+    eigenvalues: Tensor | None = None
+    eigenvalues_step: int = -1
+    negative_curvature: bool | None = None
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Newton(Optimizer[NewtonState]):
+    """x+ = x - (M + mu I)^-1 g, M a positive definite stand-in for the Hessian (Nocedal & Wright, 2006, section 3.4).
+
+    mu starts at 0. The gain ratio (f - f+) / predicted decrease refuses a step below 1e-4, which raises mu (Levenberg,
+    1944; Marquardt, 1963); above 1/2 it lowers mu, and back to exactly 0, so that the order of convergence stays 2.
+    At a saddle with no gradient left it leaves along the eigenvector of the least eigenvalue.
+
+    modification: `absolute` (saddle-free: Dauphin et al., 2014), `shift`, `clip`, or `none` (the plain iteration of
+    the textbook: full steps, no damping, wherever they lead).
+    max_trials: trials of one step before it gives up, 1 or above.
+    """
+
+    state_type: ClassVar[type[State]] = NewtonState
+    decomposes: ClassVar[bool] = True
+
+    modification: Modification = "absolute"
+    max_trials: int = 40
+
+    def __post_init__(self) -> None:
+        choice("modification", self.modification, get_args(Modification))
+        integer("max_trials", self.max_trials, minimum=1)
+
+    def init(self, problem: Problem) -> NewtonState:
+        x = problem.x0
+        require_matrices(4, len(x), x.dtype, x.device, what="Newton's method", instead="optimizer=lbfgs")
+        return NewtonState(x=x, evaluation=problem.train.evaluate(x))
+
+    def step(self, problem: Problem, state: NewtonState) -> NewtonState:
+        here = state.here
+        H = problem.train.hessian(here.x)
+        if not math.isfinite(float(H.sum())):
+            return replace(state, step=state.step + 1, failure=Status.DIVERGED)
+        if self.modification == "none":
+            return self._plain(problem, state, H)
+        model = modify(H, self.modification)
+        state = replace(
+            state,
+            eigenvalues=model.eigenvalues,
+            eigenvalues_step=state.step if model.eigenvalues is not None else -1,
+            negative_curvature=_is_indefinite(model),
+            step=state.step + 1,
+        )
+        if model.lowest is not None and state.negative_curvature and not bool(here.gradient.any()):
+            return self._leave_saddle(problem, state, model.lowest[1])
+        return self._damped(problem, state, model)
+
+    def _damped(self, problem: Problem, state: NewtonState, model: ModifiedHessian) -> NewtonState:
+        here, damping = state.here, state.damping
+        level = 32 * torch.finfo(here.x.dtype).eps
+        for rejected in range(self.max_trials):
+            d, solved = model.solve(-here.gradient, damping * model.scale)
+            if solved:
+                predicted = -(torch.dot(here.gradient, d) + 0.5 * model.quadratic(d))
+                there = problem.train.evaluate(here.x + d)
+                f, f_new, expected, slope = torch.stack(
+                    [here.value, there.value, predicted, there.gradient.abs().sum()]
+                ).tolist()
+                # Where rounding is all that is left of the decrease, the gain ratio says nothing.
+                is_level = expected <= level * abs(f) and abs(f_new - f) <= level * abs(f)
+                gain = 1.0 if is_level else (f - f_new) / expected if expected > 0 else -math.inf
+                if math.isfinite(slope) and gain > _REJECT:
+                    damping = damping / 4 if gain > _GOOD else damping
+                    return replace(
+                        state,
+                        x=there.x,
+                        evaluation=there,
+                        damping=damping if damping > _NO_DAMPING else 0.0,
+                        step_size=1.0,
+                        rejected=rejected,
+                    )
+            damping = max(4 * damping, _FIRST_DAMPING)
+        return replace(state, damping=damping, rejected=self.max_trials, failure=Status.STALLED)
+
+    def _plain(self, problem: Problem, state: NewtonState, H: Tensor) -> NewtonState:
+        d, info = torch.linalg.solve_ex(H, -state.here.gradient)
+        if int(info) != 0:
+            return replace(state, step=state.step + 1, failure=Status.STALLED)
+        there = problem.train.evaluate(state.x + d)
+        return replace(state, step=state.step + 1, x=there.x, evaluation=there, step_size=1.0, negative_curvature=False)
+
+    def _leave_saddle(self, problem: Problem, state: NewtonState, vector: Tensor) -> NewtonState:
+        """Go along +-vector while f falls, from a step of max(0.01 |x|, 1e-3)."""
+        here, best = state.here, state.here
+        length = max(0.01 * float(torch.linalg.vector_norm(here.x)), 1e-3)
+        for sign in (1.0, -1.0):
+            t = sign * length
+            for _ in range(self.max_trials):
+                there = problem.train.evaluate(here.x + t * vector)
+                if not _is_lower(there, best):
+                    break
+                best, t = there, 2 * t
+            if best is not here:
+                return replace(state, x=best.x, evaluation=best, step_size=abs(t) / 2)
+        return replace(state, failure=Status.STALLED)
+
+    def columns(self, state: NewtonState) -> dict[str, float]:
+        return {"damping": state.damping, "rejected_steps": state.rejected}
+
+    def insight(self, state: NewtonState) -> Insight:
+        return Insight(
+            eigenvalues=state.eigenvalues,
+            eigenvalues_step=state.eigenvalues_step,
+            negative_curvature=state.negative_curvature,
+        )
+
+
+def _is_indefinite(model: ModifiedHessian) -> bool:
+    if model.eigenvalues is None:
+        return model.shift > 0
+    return float(model.eigenvalues[0]) < -noise_floor(model.eigenvalues)
+
+
+def _is_lower(there: Evaluation, best: Evaluation) -> bool:
+    return there.is_finite() and bool(there.value < best.value)
