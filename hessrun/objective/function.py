@@ -29,7 +29,8 @@ class FunctionObjective(Objective):
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
             value = self._function(leaf)
-        return Evaluation(x, value.detach(), torch.autograd.grad(value, leaf)[0])
+        # The gradient of a sum is one number expanded to [n]: make it a vector like any other.
+        return Evaluation(x, value.detach(), torch.autograd.grad(value, leaf)[0].contiguous())
 
     def _curvature(self, x: Tensor, kind: str) -> Curvature:
         leaf = x.detach().clone().requires_grad_()

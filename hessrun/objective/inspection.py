@@ -15,14 +15,18 @@ def refuse_unfit_module(
 ) -> None:
     """Raise ObjectiveError unless f is a scalar mean over examples that is the same twice.
 
-    A few examples are evaluated twice (dropout would differ), then in two unequal parts (batch norm in training mode
-    mixes examples, so that the weighted parts would not give the whole). Buffers are put back.
+    Batch norm that takes its statistics from the batch is refused by its type: it cannot be evaluated on one example.
+    For all else, a few examples are evaluated twice (dropout would differ), then in two parts (where examples are mixed
+    or summed, the weighted parts do not give the whole). Buffers are put back.
     """
+    mixing = [name for name, part in _named(module, nn.modules.batchnorm._BatchNorm) if _uses_batch_statistics(part)]
+    if mixing:
+        raise _mixed(mixing)
     sample, labels = inputs[:_SAMPLE], targets[:_SAMPLE]
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.no_grad(), torch.random.fork_rng(enabled=True, devices=_devices(inputs)):
         first, second = (_value(module, loss, sample, labels) for _ in range(2))
-        cut = len(sample) // 3
+        cut = (len(sample) + 1) // 3
         if cut >= 1:
             parts = [(sample[:cut], labels[:cut]), (sample[cut:], labels[cut:])]
             split = sum(len(x) / len(sample) * _value(module, loss, x, y) for x, y in parts)
@@ -32,16 +36,16 @@ def refuse_unfit_module(
         for name, buffer in module.named_buffers():
             buffer.copy_(buffers[name])
     tolerance = 1e4 * torch.finfo(first.dtype).eps * max(1.0, abs(float(first)))
-    suspects = ", ".join(_suspects(module)) or type(module).__name__
+    own_name = [type(module).__name__]
     if not torch.isclose(first, second, rtol=0.0, atol=tolerance, equal_nan=True):
+        dropout = nn.modules.dropout._DropoutNd
+        suspects = [name for name, part in _named(module, dropout) if part.training]
         raise ObjectiveError(
             f"The model gives two losses at the same parameters ({float(first):.6g} and {float(second):.6g}): "
-            f"switch off its randomness in {suspects} (p=0, or eval mode)."
+            f"switch off its randomness in {', '.join(suspects or own_name)} (p=0, or eval mode)."
         )
     if changed or not torch.isclose(first, torch.as_tensor(split), rtol=0.0, atol=tolerance, equal_nan=True):
-        raise ObjectiveError(
-            f"The model's loss is no mean over examples, it mixes them: use group norm or eval mode in {suspects}."
-        )
+        raise _mixed(own_name)
 
 
 def _value(module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
@@ -56,13 +60,21 @@ def _devices(inputs: Tensor) -> list[torch.device]:
     return [inputs.device] if inputs.device.type == "cuda" else []
 
 
-def _suspects(module: nn.Module) -> list[str]:
-    kinds = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+def _named(module: nn.Module, kind: type[nn.Module]) -> list[tuple[str, nn.Module]]:
+    """The parts of a kind, each with its name for a message."""
     return [
-        f"{type(part).__name__} '{name}'"
-        for name, part in module.named_modules()
-        if isinstance(part, kinds) and part.training
+        (f"{type(part).__name__} '{name}'", part) for name, part in module.named_modules() if isinstance(part, kind)
     ]
+
+
+def _uses_batch_statistics(part: nn.Module) -> bool:
+    return part.training or part.running_mean is None
+
+
+def _mixed(names: list[str]) -> ObjectiveError:
+    return ObjectiveError(
+        f"The model's loss is no mean over examples, it mixes them: use group norm or eval mode in {', '.join(names)}."
+    )
 
 
 def saved_numbers_per_example(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from hessrun.errors import ObjectiveError
 from hessrun.objective.base import Curvature, Objective
 
 
@@ -52,8 +53,11 @@ class GraphCurvature(Curvature):
         super().__init__(objective)
         self._build, self._split, self._diagonal = build, split, diagonal
         self._graphs = list(build()) if keep else None
+        self._is_closed = False
 
     def _product(self, vectors: Tensor) -> Tensor:
+        if self._is_closed:
+            raise ObjectiveError("This curvature is closed: make its products before, or ask for another one.")
         if vectors.ndim == 2:
             return torch.stack([self._single(v) for v in vectors.unbind(1)], dim=1)
         return self._single(vectors)
@@ -66,4 +70,4 @@ class GraphCurvature(Curvature):
         return total
 
     def close(self) -> None:
-        self._graphs = []
+        self._graphs, self._is_closed = None, True

@@ -1,0 +1,146 @@
+"""From a resolved configuration to an experiment."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from hessrun.cli.device import device_of, dtype_of, set_threads
+from hessrun.cli.instantiate import check_keys, locate, make, make_partial
+from hessrun.errors import OptionError
+from hessrun.optimizers import Optimizer
+from hessrun.optimizers.torch_optimizer import wrap
+from hessrun.options import boolean, choice, integer
+from hessrun.problems import AnalyticProblem, Problem, ProblemFacts
+from hessrun.run import Budget, Experiment, Probe
+from hessrun.run.provenance import provenance
+
+# What cannot change the path that a run takes, and so is no part of its identity.
+_NOT_IDENTITY = ("outputs", "experiment", "progress", "force", "log_every", "threads", "budget", "curvature")
+
+
+def run_id(config: Mapping[str, Any], label: str, problem_name: str) -> str:
+    """`optimizer-problem-s<seed>-<hash8>`; the hash is of all that can change the path taken."""
+    identity = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    identity["device"] = str(identity["device"]).partition(":")[0]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    return f"{label}-{problem_name}-s{config['seed']}-{digest[:8]}"
+
+
+def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
+    """The experiment of a resolved configuration; `choices` are the names picked from the groups.
+
+    Raises HessrunError, one line, for whatever is wrong; writes nothing.
+    """
+    integer("seed", config["seed"], minimum=0)
+    integer("log_every", config["log_every"], minimum=1)
+    choice("progress", config["progress"], ("auto", "on", "off"))
+    boolean("force", config["force"])
+    for name in ("outputs", "experiment"):
+        if not isinstance(config[name], str) or not config[name]:
+            raise OptionError(f"{name}={config[name]!r}: must be a folder's name.")
+    dtype, device = dtype_of(config["dtype"]), device_of(config["device"])
+    set_threads(config["threads"])
+    optimizer = build_optimizer(config["optimizer"])
+    budget = _of_type(Budget, "budget", make("budget", config["budget"]))
+    probe = _of_type(Probe, "curvature", make("curvature", config["curvature"]))
+    problem = build_problem(config, choices, dtype, device)
+    label = _label(config["optimizer"], choices)
+    identity = run_id(config, label, problem.facts.name)
+    facts = problem.facts
+    manifest = {
+        "run_id": identity,
+        "experiment": config["experiment"],
+        "optimizer": {
+            "name": label,
+            "target": config["optimizer"]["_target_"],
+            "minimises": optimizer.minimises,
+        },
+        "problem": {
+            "name": facts.name,
+            "kind": facts.kind,
+            "n_parameters": facts.n_parameters,
+            "n_examples": facts.n_examples,
+            "known_minimum": facts.known_minimum,
+            "details": facts.details,
+        },
+        "seed": config["seed"],
+        "dtype": config["dtype"],
+        **provenance(problem.x0.device),
+        "warnings": [],
+    }
+    return Experiment(
+        problem=problem,
+        optimizer=optimizer,
+        budget=budget,
+        probe=probe,
+        folder=Path(config["outputs"]) / config["experiment"] / identity,
+        config=yaml.safe_dump(config, sort_keys=False),
+        manifest=manifest,
+        log_every=config["log_every"],
+    )
+
+
+def _label(node: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """The choice's name, or the class's own where `_target_` is one that the choice does not have."""
+    chosen = choices.get("optimizer", "optimizer")
+    return str(node["_label_"]) if "_label_" in node else chosen
+
+
+def build_optimizer(node: dict[str, Any]) -> Optimizer[Any]:
+    """A method of ours, or any torch.optim.Optimizer class, wrapped."""
+    target = locate("optimizer", node)
+    if inspect.isclass(target) and issubclass(target, torch.optim.Optimizer):
+        settings = {key: value for key, value in node.items() if not key.startswith("_")}
+        schedule = settings.pop("schedule", None)
+        if schedule is not None:
+            schedule = make("optimizer.schedule", schedule)
+        return wrap(target, schedule=schedule, **settings)
+    return _of_type(Optimizer, "optimizer", make("optimizer", node))
+
+
+def build_problem(
+    config: Mapping[str, Any], choices: Mapping[str, str], dtype: torch.dtype, device: torch.device
+) -> Problem:
+    """The supervised or analytic problem of a configuration."""
+    node = config["problem"]
+    if "dataset" not in config:
+        made = make("problem", node, dtype=dtype, device=device)
+        if isinstance(made, Problem):
+            return made
+        name = choices.get("problem", "problem")
+        details = {key: value for key, value in node.items() if not key.startswith("_")}
+        facts = ProblemFacts(name, "analytic", len(made.x0), 1, made.minimum, details)
+        return AnalyticProblem(made.objective, made.x0, facts)
+    check_keys("model", config["model"])
+    return _of_type(
+        Problem,
+        "problem",
+        make(
+            "problem",
+            node,
+            dataset=make("dataset", config["dataset"]),
+            model=make_partial("model", config["model"]),
+            loss=make_loss(config["loss"]),
+            name=f"{choices.get('model', 'model')}-{choices.get('dataset', 'dataset')}",
+            seed=config["seed"],
+            dtype=dtype,
+            device=device,
+        ),
+    )
+
+
+def make_loss(node: Any) -> Any:
+    """A loss by name, or a callable by `_target_`."""
+    return make_partial("loss", node) if isinstance(node, Mapping) and "_target_" in node else node
+
+
+def _of_type(kind: Any, group: str, made: Any) -> Any:
+    if not isinstance(made, kind):
+        raise OptionError(f"{group}: must make a {kind.__name__}; it made a {type(made).__name__}.")
+    return made

@@ -1,0 +1,38 @@
+"""A basic sweep whose cells all run, whatever one of them meets; the command closes it with a table."""
+
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from hessrun.cli.outcomes import OUTCOMES
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="hessrun",
+    node=BasicSweeperConf(_target_="hydra_plugins.hessrun_sweeper.sweeper.HessrunSweeper"),
+    provider="hessrun",
+)
+
+
+class HessrunSweeper(BasicSweeper):  # type: ignore[misc]
+    """The product of the sweep's overrides, composed and checked as a whole before the first cell runs.
+
+    Hydra's own sweeper writes multirun.yaml and stops at the first cell that raises; here the cells' outcomes are
+    kept for the closing table (`hessrun.cli.outcomes`), also where a launcher ran them in other processes.
+    """
+
+    def sweep(self, arguments: list[str]) -> Any:
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        self.overrides = self.split_arguments(overrides, self.max_batch_size)
+        OUTCOMES.expected = sum(len(batch) for batch in self.overrides)
+        returns, first = [], 0
+        for batch in self.overrides:
+            self.validate_batch_is_legal(batch)
+            results = self.launcher.launch(batch, initial_job_idx=first)
+            OUTCOMES.found.extend(result.return_value for result in results)
+            first += len(batch)
+            returns.append(results)
+        return returns

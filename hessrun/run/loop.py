@@ -1,0 +1,230 @@
+"""Drives an optimizer from its start to a status, and tells a listener what happens on the way."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hessrun.objective import Evaluation, EvaluationCounts
+from hessrun.optimizers import Optimizer, State
+from hessrun.problems.problem import Problem
+from hessrun.record import Spectrum
+from hessrun.run.budget import Budget, Progress, decide, is_spent
+from hessrun.run.clock import Clock
+from hessrun.run.probe import Probe
+from hessrun.status import Status
+
+_CHECK_WITHOUT_EVALUATION = 10
+
+
+class Listener(Protocol):
+    """Is told of a run; what it does is on the logging clock."""
+
+    def started(self) -> None: ...
+
+    def row(self, row: dict[str, Any]) -> bool | None:
+        """A recorded step; True stops the run."""
+
+    def spectrum(self, spectrum: Spectrum, x: Tensor) -> None: ...
+
+    def ended(self, outcome: "Outcome") -> None: ...
+
+    @property
+    def interrupted(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. x: [n], the last point; best: the best finite point that was looked at."""
+
+    status: Status
+    steps: int
+    seconds: float
+    x: Tensor
+    best: Evaluation
+    counts: EvaluationCounts
+
+
+@dataclass
+class _Look:
+    """What is known at one step; `evaluation` over the whole training split, or None where none was due."""
+
+    step: int
+    evaluation: Evaluation | None
+    loss: float | None = None
+    gradient_max: float | None = None
+
+
+@dataclass
+class Loop:
+    """One run. log_every: steps between rows; it never touches x, the counts or the optimizer's clock."""
+
+    problem: Problem
+    optimizer: Optimizer[Any]
+    budget: Budget
+    probe: Probe
+    listener: Listener
+    log_every: int = 1
+
+    _clock: Clock = field(init=False)
+    _counts: EvaluationCounts = field(init=False)
+    _best: Evaluation | None = field(init=False, default=None)
+    _best_loss: float = field(init=False, default=math.inf)
+    _memory: Tensor | None = field(init=False, default=None)
+    _deferred: tuple[int, Tensor] | None = field(init=False, default=None)
+    _first: float = field(init=False, default=math.nan)
+    _stopped: bool = field(init=False, default=False)
+
+    def run(self) -> Outcome:
+        """From the start to a status."""
+        train = self.problem.train
+        self._clock = Clock(train.device)
+        self._warm_up()
+        self._counts = train.counts
+        with self._clock.on("optimizer"):
+            state = self.optimizer.init(self.problem)
+        check_every = self.budget.check_every or (1 if state.evaluation is not None else _CHECK_WITHOUT_EVALUATION)
+        self.listener.started()
+        while True:
+            look = self._look(state, is_check=state.step % check_every == 0)
+            status = self._decide(state, look)
+            if status is not None and look.evaluation is None:
+                look = self._look(state, is_check=True)
+                status = self._decide(state, look) or status
+            is_last = status is not None
+            if is_last or state.step % self.log_every == 0:
+                self._record(state, look)
+            self._look_at_curvature(state, is_last=is_last)
+            if status is None and self._stopped:
+                status = Status.STOPPED
+            if status is not None:
+                return self._end(state, status)
+            with self._clock.on("optimizer"):
+                state = self._advance(state, self._next_stop(state.step, check_every))
+
+    def _warm_up(self) -> None:
+        """One uncounted evaluation before the clock starts: the first call of everything is slower."""
+        train, x = self.problem.train.uncounted(), self.problem.x0
+        train.evaluate(x)
+        if self.optimizer.decomposes:
+            with train.curvature(x) as curvature:
+                _ = curvature @ torch.ones_like(x)
+
+    def _next_stop(self, step: int, check_every: int) -> int:
+        stops = [(step // every + 1) * every for every in (check_every, self.log_every)]
+        if self.budget.iterations is not None:
+            stops.append(max(step + 1, self.budget.iterations))
+        if not self.probe.is_off:
+            stops.append(next(k for k in range(step + 1, 2 * step + self.probe.every + 2) if self.probe.is_due(k)))
+        return min(stops)
+
+    def _advance(self, state: State, stop: int) -> State:
+        budget = self.budget
+        while state.step < stop and state.failure is None and not self.listener.interrupted:
+            state = self.optimizer.step(self.problem, state)
+            if budget.seconds is None and budget.passes is None:
+                continue
+            seconds = self._clock.running("optimizer")
+            if is_spent(budget, step=state.step, seconds=seconds, passes=self._passes()) is not None:
+                break
+        return state
+
+    def _passes(self) -> float:
+        spent = self.problem.train.counts - self._counts
+        return spent.values + spent.gradients + spent.products + spent.hessian_columns
+
+    def _look(self, state: State, *, is_check: bool) -> _Look:
+        evaluation = state.evaluation
+        with self._clock.on("metrics"):
+            if evaluation is None and (is_check or state.step % self.log_every == 0):
+                # The method moves x in place: what is kept is a copy.
+                evaluation = self.problem.train.uncounted().evaluate(state.x.clone())
+            look = _Look(state.step, evaluation)
+            if evaluation is not None:
+                loss, largest = torch.stack([evaluation.value, evaluation.gradient.abs().amax()]).tolist()
+                if loss < self._best_loss or self._best is None:
+                    self._best, self._best_loss = evaluation, loss
+                if math.isnan(self._first):
+                    self._first = largest
+                if is_check:
+                    look.loss, look.gradient_max = loss, largest
+        return look
+
+    def _decide(self, state: State, look: _Look) -> Status | None:
+        return decide(
+            self.budget,
+            Progress(
+                step=state.step,
+                seconds=self._clock.seconds("optimizer"),
+                passes=self._passes(),
+                loss=look.loss,
+                gradient_max=look.gradient_max,
+                first_gradient_max=self._first,
+                negative_curvature=self.optimizer.insight(state).negative_curvature,
+                failure=state.failure,
+                interrupted=self.listener.interrupted,
+            ),
+        )
+
+    def _record(self, state: State, look: _Look) -> None:
+        clock = self._clock
+        with clock.on("metrics"):
+            metrics = self.problem.metrics(state.x, look.evaluation)
+        spent = self.problem.train.counts - self._counts
+        row = {
+            "step": state.step,
+            "seconds": clock.seconds("optimizer"),
+            "seconds_metrics": clock.seconds("metrics"),
+            "seconds_curvature": clock.seconds("curvature"),
+            "seconds_logging": clock.seconds("logging"),
+            "values": spent.values,
+            "gradients": spent.gradients,
+            "products": spent.products,
+            "hessian_columns": spent.hessian_columns,
+            **metrics,
+            "step_size": state.step_size,
+            "state_bytes": self.optimizer.state_bytes(state),
+            **self.optimizer.columns(state),
+        }
+        with clock.on("logging"):
+            self._stopped = bool(self.listener.row(row))
+
+    def _look_at_curvature(self, state: State, *, is_last: bool) -> None:
+        """Probe where it is due. A method that decomposes the Hessian in its next step is let do so first."""
+        insight = self.optimizer.insight(state)
+        if self._deferred is not None:
+            step, x = self._deferred
+            self._deferred = None
+            self._probe(step, x, insight)
+        if self.probe.is_off or not (is_last or self.probe.is_due(state.step)):
+            return
+        if self.optimizer.decomposes and not is_last:
+            self._deferred = (state.step, state.x)
+        else:
+            self._probe(state.step, state.x, insight)
+
+    def _probe(self, step: int, x: Tensor, insight: Any) -> None:
+        if not bool(torch.isfinite(x).all()):
+            return
+        with self._clock.on("curvature"):
+            spectrum, self._memory = self.probe.look(
+                self.problem.train.uncounted(), x, insight, self._memory, step=step
+            )
+        with self._clock.on("logging"):
+            self.listener.spectrum(spectrum, x)
+
+    def _end(self, state: State, status: Status) -> Outcome:
+        if self._best is None:
+            raise RuntimeError("a run looks at its start before it ends")
+        outcome = Outcome(
+            status,
+            state.step,
+            self._clock.seconds("optimizer"),
+            state.x.clone(),
+            self._best,
+            self.problem.train.counts - self._counts,
+        )
+        self.listener.ended(outcome)
+        return outcome

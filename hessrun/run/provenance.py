@@ -1,0 +1,75 @@
+"""What a manifest says of where a run came from: versions, commit, device, threads."""
+
+import importlib.metadata
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hessrun.version import __version__
+
+PROTOCOL = 1
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf")
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """The part of a manifest that does not depend on the configuration."""
+    commit, dirty = _commit(Path.cwd())
+    return {
+        "created": now(),
+        "protocol": PROTOCOL,
+        "device": str(device),
+        "device_name": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "versions": {"hessrun": __version__, "python": platform.python_version()} | _versions(),
+        "platform": platform.platform(),
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return platform.processor() or platform.machine()
+
+
+def _commit(folder: Path) -> tuple[str | None, bool | None]:
+    """Commit of the working folder and whether it has changes; None where it is no git checkout."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603  (fixed words)
+                ["git", *words],  # noqa: S607
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=5,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    return commit, bool(git("status", "--porcelain", "--untracked-files=no"))

@@ -1,0 +1,85 @@
+"""Modules that are no deterministic mean over examples are refused at birth."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hessrun.errors import ObjectiveError
+from hessrun.objective import EmpiricalRisk
+
+
+class Noisy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x + torch.randn_like(x)
+
+
+class Centred(nn.Linear):
+    """Subtracts the mean over the batch, as batch norm does, without being one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - x.mean(0))
+
+
+def build(module: nn.Module, n: int, loss=functional.mse_loss) -> EmpiricalRisk:
+    generator = torch.Generator().manual_seed(0)
+    inputs, targets = torch.randn(2, n, 2, generator=generator, dtype=torch.float64)
+    return EmpiricalRisk(module.double(), loss, inputs, targets)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (lambda: nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5), nn.Linear(2, 2)), "randomness in Dropout '1'"),
+        (Noisy, "randomness in Noisy"),
+    ],
+)
+def test_random_modules(module, message, n):
+    generator = torch.get_rng_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        with pytest.raises(ObjectiveError, match=message):
+            build(module(), n)
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("track", [True, False])
+def test_batch_norm_in_training_mode(track, n):
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=track))
+    with pytest.raises(ObjectiveError, match="mixes them: use group norm or eval mode in BatchNorm1d '1'"):
+        build(module, n)
+
+
+def test_batch_norm_without_running_statistics_mixes_in_eval_mode_too():
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)).eval()
+    with pytest.raises(ObjectiveError, match="BatchNorm1d '1'"):
+        build(module, 8)
+
+
+@pytest.mark.parametrize("n", [2, 3, 40])
+def test_other_mixtures_of_examples(n):
+    with pytest.raises(ObjectiveError, match="no mean over examples"):
+        build(Centred(2, 2), n)
+    with pytest.raises(ObjectiveError, match="no mean over examples"):
+        build(nn.Linear(2, 2), n, loss=lambda outputs, targets: functional.mse_loss(outputs, targets, reduction="sum"))
+
+
+@pytest.mark.parametrize("loss", [lambda a, b: (a - b) ** 2, lambda a, b: float(((a - b) ** 2).mean())])
+def test_losses_that_are_no_scalars(loss):
+    with pytest.raises(ObjectiveError, match="The loss must return the mean over its examples, a scalar"):
+        build(nn.Linear(2, 2), 5, loss=loss)
+
+
+def test_dropout_that_is_off_is_fine():
+    for module in (
+        nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0)),
+        nn.Sequential(nn.Linear(2, 2), nn.Dropout()).eval(),
+    ):
+        risk = build(module, 5)
+        assert risk.evaluate(risk.x0).is_finite()
