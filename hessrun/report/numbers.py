@@ -1,0 +1,127 @@
+"""The numbers of the report: ends of runs over seeds, values at equal budgets, cost to reach a target."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessrun.record import Run
+from hessrun.report.groups import Array, Entry, Group, column, end_word
+
+AXES = {"step": "iterations", "seconds": "optimizer seconds", "passes": "passes"}
+_SETTLED = ("converged", "target_reached", "line_search_failed", "stalled")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, least and greatest of the finite values over seeds; nan where there is none."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The spread of the finite values."""
+    finite = [v for v in values if math.isfinite(v)]
+    if not finite:
+        return Spread(math.nan, math.nan, math.nan, 0)
+    return Spread(float(np.median(finite)), min(finite), max(finite), len(finite))
+
+
+def last(run: Run, name: str) -> float:
+    """The last row's value of a column; nan where it has none."""
+    values = column(run, name)
+    return float(values[-1]) if values.size else math.nan
+
+
+def final_loss(run: Run) -> float:
+    """The training loss that a run ended with; infinite for one that diverged."""
+    value = last(run, "train_loss")
+    return math.inf if run.state == "diverged" or not math.isfinite(value) else value
+
+
+def median_final_loss(entry: Entry) -> float:
+    """The median over seeds of the final training loss, a diverged run counting as infinite."""
+    return float(np.median([final_loss(run) for run in entry.runs]))
+
+
+def comparable(group: Group) -> list[Entry]:
+    """The entries that minimise the objective itself."""
+    return [entry for entry in group.entries if entry.is_comparable]
+
+
+def baseline(group: Group) -> Entry | None:
+    """The first-order entry of the lowest median final training loss, a finite one; None without one."""
+    found = [e for e in comparable(group) if e.is_first_order and math.isfinite(median_final_loss(e))]
+    return min(found, key=median_final_loss, default=None)
+
+
+def target_of(group: Group) -> tuple[float, str] | None:
+    """The baseline's median final loss, else the worst finite one, with what it is."""
+    base = baseline(group)
+    if base is not None:
+        return median_final_loss(base), f"the median final training loss of {base.label}"
+    losses = [loss for loss in map(median_final_loss, comparable(group)) if math.isfinite(loss)]
+    return (max(losses), "the worst median final training loss") if losses else None
+
+
+def cost_to_reach(run: Run, target: float, axis: str) -> float:
+    """What a run had spent on `axis` at the first row whose training loss is at most `target`; infinite if none is."""
+    reached = np.flatnonzero(column(run, "train_loss") <= target)
+    return float(column(run, axis)[reached[0]]) if reached.size else math.inf
+
+
+def common_budget(entries: Sequence[Entry], axis: str) -> float:
+    """The largest amount of `axis` at which each run's loss is known: runs that settled by themselves hold theirs."""
+    runs = [run for entry in entries for run in entry.runs if run.state != "diverged"]
+    open_ends = [last(run, axis) for run in runs if end_word(run) not in _SETTLED]
+    return min(open_ends) if open_ends else max((last(run, axis) for run in runs), default=math.nan)
+
+
+def loss_at(run: Run, axis: str, amount: float) -> float:
+    """The training loss in the last row at or before `amount` of `axis`; infinite past the end of a diverged run."""
+    spent = column(run, axis)
+    if run.state == "diverged" and amount > spent[-1]:
+        return math.inf
+    before = np.flatnonzero(spent <= amount)
+    value = float(column(run, "train_loss")[before[-1]]) if before.size else math.nan
+    return value if math.isfinite(value) else math.inf
+
+
+def median_loss_at(entry: Entry, axis: str, amount: float) -> float:
+    """The median over seeds of `loss_at`."""
+    return float(np.median([loss_at(run, axis, amount) for run in entry.runs]))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Median, least and greatest over seeds of a column along an axis, as far as every seed has rows."""
+
+    x: Array
+    median: Array
+    low: Array
+    high: Array
+
+
+def band(entry: Entry, axis: str, name: str, *, points: int = 200) -> Band | None:
+    """The band of an entry; each seed holds its last recorded value. None where no finite value is recorded."""
+    series = []
+    for run in entry.runs:
+        x, y = column(run, axis), column(run, name)
+        known = np.isfinite(x) & np.isfinite(y)
+        if known.any():
+            series.append((x[known], y[known]))
+    if not series:
+        return None
+    start, stop = max(x[0] for x, _ in series), min(x[-1] for x, _ in series)
+    if stop < start:
+        return None
+    grid = np.unique(np.concatenate([x for x, _ in series]))
+    grid = grid[(grid >= start) & (grid <= stop)]
+    if grid.size > points:
+        grid = grid[np.unique(np.linspace(0, grid.size - 1, points).astype(int))]
+    held = np.array([y[np.searchsorted(x, grid, side="right") - 1] for x, y in series])
+    return Band(grid, np.median(held, axis=0), held.min(axis=0), held.max(axis=0))
