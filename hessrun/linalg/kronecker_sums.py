@@ -99,9 +99,7 @@ class CrossSum:
         total = entries.new_zeros(m * q_other, len(i))
         for part in _slices(v.shape[1], m * q_other):
             total.addmm_(rowwise_products(g[:, part], v[:, part]), entries[:, part].T)
-        self._sum.view(m, m_other * q, q_other).index_add_(
-            1, p * q + i, total.view(m, q_other, -1).transpose(1, 2)
-        )
+        self._sum.view(m, m_other * q, q_other).index_add_(1, p * q + i, total.view(m, q_other, -1).transpose(1, 2))
 
     def rows(self, o: int) -> Tensor:
         """The rows of the block that belong to one o, [q, m', q'] over (i, p, j)."""

@@ -15,6 +15,7 @@ from hessrun.errors import OptionError
 from hessrun.objective.base import Curvature, Evaluation, Objective
 from hessrun.objective.counts import Counter
 from hessrun.objective.inspection import refuse_unfit_module, saved_numbers_per_example
+from hessrun.objective.layers import LayeredHessian, agrees
 from hessrun.objective.layout import ParameterLayout
 from hessrun.objective.products import GradientGraph, GraphCurvature
 from hessrun.options import integer, non_negative
@@ -169,6 +170,19 @@ class EmpiricalRisk(Objective):
 
         bytes_needed = self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR
         return GraphCurvature(self, graphs, self.layout.views, keep=bytes_needed <= _GRAPH_BYTES, diagonal=self._decay)
+
+    def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
+        """By layers where the module allows it, verified with one random product, which is one column more."""
+        layered = LayeredHessian.inspect(self.module, self.inputs)
+        if layered is not None:
+            named, size = self.layout.named(x), self.chunk_size
+            hessian = layered.hessian(named, self.loss, self.inputs, self.targets, chunk_size=size)
+            if hessian is not None:
+                hessian.diagonal().add_(self._decay)
+                with self._curvature(x, "hessian") as curvature:
+                    if agrees(hessian, curvature, torch.Generator().manual_seed(0)):
+                        return hessian, layered.columns + 1
+        return super()._hessian(x)
 
 
 def _double_differentiable_attention() -> AbstractContextManager[None]:
