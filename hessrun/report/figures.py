@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,13 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _KNOWN = ("gd", "newton", "bfgs", "lbfgs", "adam", "sgd", "torch_lbfgs", "adamw")
-_SETTINGS = {"svg.hashsalt": "hessrun", "svg.fonttype": "path", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+_SETTINGS: Any = {
+    "svg.hashsalt": "hessrun",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
 _NAMES = {
     "train_loss": "training loss",
     "gradient_norm": "gradient norm",

@@ -13,6 +13,10 @@ from hessrun.record import Run
 
 Array = npt.NDArray[np.float64]
 FIRST_ORDER = ("gd", "sgd", "adam", "adamw", "rmsprop", "adagrad")
+HESSIAN = (
+    *("newton", "newton_trust", "newton_cg", "gauss_newton", "bfgs", "dfp", "broyden", "ssbfgs", "sr1"),
+    *("lbfgs", "lbfgs_multibatch", "torch_lbfgs"),
+)
 PASSES = ("values", "gradients", "products", "hessian_columns")
 _PROBLEM_DETAILS = ("dataset", "model", "loss", "task", "n_outputs", "splits", "weight_decay")
 
@@ -42,6 +46,11 @@ class Entry:
     def is_first_order(self) -> bool:
         """A method that uses gradients alone, by its name."""
         return self.name in FIRST_ORDER
+
+    @property
+    def is_hessian_method(self) -> bool:
+        """A method that uses or builds a Hessian, by its name; a user's own name is neither this nor first order."""
+        return self.name in HESSIAN
 
     @property
     def is_comparable(self) -> bool:

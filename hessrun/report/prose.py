@@ -15,8 +15,12 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def _amount(amount: float, words: str) -> str:
+    return f"{shown(amount)} {words.removesuffix('s') if amount == 1 else words}"
+
+
 def _others(group: Group, base: Entry) -> list[Entry]:
-    return [entry for entry in comparable(group) if not entry.is_first_order and entry is not base]
+    return [entry for entry in comparable(group) if entry.is_hessian_method and entry is not base]
 
 
 def _versus(label: str, loss: float, base: str, reference: float, minimum: float | None) -> str:
@@ -48,7 +52,7 @@ def _equal_budgets(group: Group, base: Entry, others: list[Entry]) -> list[str]:
             _versus(e.label, median_loss_at(e, axis, amount), base.label, reference, group.known_minimum)
             for e in others
         ]
-        sentences.append(f"At {shown(amount)} {words}, median training loss: {'; '.join(parts)}.")
+        sentences.append(f"At {_amount(amount, words)}, median training loss: {'; '.join(parts)}.")
     return sentences
 
 
@@ -111,8 +115,8 @@ def discussion(group: Group) -> list[str]:
         paragraphs += [cost] if cost else []
     else:
         paragraphs.append(
-            f"{plural(len(group.entries), 'optimizer')} ran, and a first-order baseline with a finite loss beside a Hessian "
-            "method is not among them: no comparison is made."
+            f"{plural(len(group.entries), 'optimizer')} ran, and a first-order baseline with a finite loss beside a "
+            "Hessian method is not among them: no comparison is made."
         )
     paragraphs += _curvature(group)
     accuracy = _generalisation(group)
@@ -133,8 +137,8 @@ def conclusion(group: Group) -> list[str]:
     paragraphs = []
     if base is None or not others:
         paragraphs.append(
-            f"From {plural(len(group.runs), 'run')} the question whether Hessian methods train faster has no answer: it "
-            "takes a first-order run and a Hessian run on one problem."
+            f"From {plural(len(group.runs), 'run')} the question whether Hessian methods train faster has no answer: "
+            "it takes a first-order run and a Hessian run on one problem."
         )
     else:
         answers = []
@@ -148,11 +152,13 @@ def conclusion(group: Group) -> list[str]:
                     if median_loss_at(e, axis, amount) < reference * (1 - _TIE * math.copysign(1, reference))
                 ]
                 who = f" ({', '.join(ahead)})" if ahead else ""
-                answers.append(f"at {shown(amount)} {words}, {len(ahead)} of {len(others)}{who}")
+                answers.append(f"at {_amount(amount, words)}, {len(ahead)} of {len(others)}{who}")
         if answers:
             paragraphs.append(
                 f"Hessian methods with a lower median training loss than {base.label}: {'; '.join(answers)}."
             )
+        else:
+            paragraphs.append(f"{plural(len(group.runs), 'run')} share no budget above 0: no comparison is made.")
     seeds = min(len(entry.runs) for entry in group.entries)
     if seeds < _SEEDS_FOR_CLAIMS:
         paragraphs.append(f"No claim of significance is made: the medians stand on as few as {plural(seeds, 'seed')}.")

@@ -58,7 +58,10 @@ def _cell(s: Spread) -> str:
 
 
 def _over(entry: Entry, name: str) -> str:
-    return _cell(spread([last(run, name) for run in entry.runs]))
+    values = [last(run, name) for run in entry.runs]
+    lost = sum(not math.isfinite(v) for v in values)
+    note = f" ({lost} of {len(values)} not finite)" if 0 < lost < len(values) else ""
+    return _cell(spread(values)) + note
 
 
 def milliseconds_per_iteration(entry: Entry) -> float:
@@ -139,7 +142,7 @@ def targets(group: Group, name: str) -> Table | None:
 
 def spectra(group: Group, name: str) -> Table | None:
     """Each probed spectrum; None where there is none."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for entry in group.entries:
         for run in entry.runs:
             for s in run.spectra:
@@ -161,7 +164,7 @@ def spectra(group: Group, name: str) -> Table | None:
 
 def runs(group: Group, name: str) -> Table:
     """Each run, how it ended and why."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for entry in group.entries:
         for r in entry.runs:
             reason = str(r.status.get("reason", "no status.json"))

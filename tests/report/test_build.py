@@ -122,7 +122,7 @@ def test_ties_are_called_ties(tmp_path):
         write_run(tmp_path / "runs", name, 0, [1.0, 0.5], spectra=False, accuracy=False)
     said = text(build([tmp_path / "runs"], tmp_path / "out"))
     assert "lbfgs ties with gd at 0.5" in said
-    assert "1 iterations, 0 of 1" in said
+    assert "at 1 iteration, 0 of 1" in said
     assert "no spectrum was recorded" in said
     assert "as few as 1 seed." in said
     assert "accuracy at the end" not in said
@@ -181,3 +181,20 @@ def test_refusals_write_nothing(tmp_path):
     with pytest.raises(RecordError, match="is a file"):
         build([tmp_path / "runs"], Path(tmp_path / "foreign" / "x.txt"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "foreign", "runs"]
+
+
+def test_a_name_of_the_users_own_is_not_called_a_hessian_method(tmp_path):
+    write_run(tmp_path / "runs", "gd", 0, [1.0, 0.5], spectra=False, accuracy=False)
+    write_run(tmp_path / "runs", "mine", 0, [1.0, 0.1], spectra=False, accuracy=False)
+    assert "has no answer" in text(build([tmp_path / "runs"], tmp_path / "out"))
+
+
+def test_seeds_that_diverge_are_counted_not_dropped(tmp_path):
+    write_run(tmp_path / "runs", "gd", 0, [1.0, 0.5], spectra=False, accuracy=False)
+    write_run(tmp_path / "runs", "newton", 0, [1.0, 0.1], spectra=False, accuracy=False)
+    bad = {"state": "diverged", "status": "diverged", "spectra": False, "accuracy": False}
+    write_run(tmp_path / "runs", "newton", 1, [1.0, math.nan], **bad)
+    said = text(build([tmp_path / "runs"], tmp_path / "out"))
+    assert "0.1 (1 of 2 not finite)" in said
+    assert "newton ∞ against 0.5 for gd" in said
+    assert "at 1 iteration, 0 of 1" in said
