@@ -38,7 +38,7 @@ class StrongWolfe(LineSearch):
         if not line.descends:
             return line.give_up()
         # Sums over examples round f to a few units of eps |f|.
-        conditions = _Conditions(self, line.start, noise=32 * torch.finfo(start.x.dtype).eps * abs(line.start.value))
+        conditions = _Conditions(self, line.start, rounding=32 * torch.finfo(start.x.dtype).eps)
         low, t, ceiling = line.start, first_step, math.inf
         while line.evaluations < self.max_evaluations:
             trial = line.at(t)
@@ -64,7 +64,7 @@ class StrongWolfe(LineSearch):
         width_before = math.inf
         while line.evaluations < self.max_evaluations:
             width = abs(high.t - low.t)
-            # Interpolation that shrinks the bracket by less than a third gives way to bisection (Moré and Thuente, 1994).
+            # Interpolation that shrinks the bracket by less than a third yields to bisection (Moré and Thuente, 1994).
             bisect = width > 0.66 * width_before
             t = 0.5 * (low.t + high.t) if bisect else _between(low, high)
             width_before = width
@@ -86,7 +86,7 @@ class StrongWolfe(LineSearch):
 class _Conditions:
     search: StrongWolfe
     start: Trial
-    noise: float
+    rounding: float
 
     def hold(self, trial: Trial) -> bool:
         if not trial.is_finite:
@@ -99,10 +99,15 @@ class _Conditions:
     def too_high(self, trial: Trial, low: Trial) -> bool:
         if self._is_level(trial) and self._is_level(low):
             return trial.slope > 0
-        return trial.value > self.start.value + self.search.c1 * trial.t * self.start.slope or trial.value >= low.value
+        if trial.value > self.start.value + self.search.c1 * trial.t * self.start.slope:
+            return True
+        if abs(trial.value - low.value) <= self.rounding * abs(low.value):
+            # Values that differ by rounding alone would cut the minimiser off: the slope tells on which side it lies.
+            return trial.slope * (trial.t - low.t) > 0
+        return trial.value >= low.value
 
     def _is_level(self, trial: Trial) -> bool:
-        return abs(trial.value - self.start.value) <= self.noise
+        return abs(trial.value - self.start.value) <= self.rounding * abs(self.start.value)
 
 
 def _cubic_minimiser(a: Trial, b: Trial) -> float | None:
