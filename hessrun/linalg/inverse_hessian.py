@@ -47,7 +47,7 @@ class InverseHessian:
     @classmethod
     def identity(cls, x: Tensor, *, scale: float = 1.0, block: int | None = None) -> "InverseHessian":
         """scale * I for vectors like x [n]."""
-        block = block or block_size(len(x))
+        block = block_size(len(x)) if block is None else block
         return cls(scale, None, x.new_zeros(2 * block, len(x)), x.new_zeros(block, 2, 2), 0)
 
     @property

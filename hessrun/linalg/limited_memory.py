@@ -66,7 +66,8 @@ class LimitedMemory:
         host = torch.cat([products.reshape(-1), torch.dot(s, s)[None]]).double().cpu()
         dots, ss = host[:-1].view(used, 2, 2), float(host[-1])
         ys, yy = float(dots[spare, 0, 0]), float(dots[spare, 1, 0])
-        taken = ys > curvature * (ss * yy) ** 0.5
+        # Where y'y underflows to 0 there is no scaling to be had from the pair.
+        taken = yy > 0 and ys > curvature * ss**0.5 * yy**0.5
         if taken:
             self._take(spare, dots[:, :, 0], ys, yy)
         if not self.order:

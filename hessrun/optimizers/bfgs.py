@@ -55,7 +55,8 @@ class BFGS(QuasiNewton[InverseHessian]):
         # H y = H g+ - H g, and H g = -d. The difference cancels for a short step: then it is computed afresh.
         u = q + pair.direction if pair.step >= eps**0.5 else memory.product(y)
         ys, yy, ss, yu, sg, ug = _inner_products((s, y), (y, y), (s, s), (y, u), (s, g), (u, g))
-        if not ys > eps * (ss * yy) ** 0.5:
+        # Where y'y underflows to 0 there is no scaling to be had from the pair.
+        if not (yy > 0 and ys > eps * ss**0.5 * yy**0.5):
             return -q, False
         if rescale:
             memory.restart(ys / yy)

@@ -1,0 +1,71 @@
+"""The product of L-BFGS against the two-loop recursion and the dense recursion."""
+
+import pytest
+import torch
+
+from hessrun.linalg.limited_memory import LimitedMemory
+
+N = 12
+EPS = torch.finfo(torch.float64).eps
+
+
+def pairs(count):
+    generator = torch.Generator().manual_seed(1)
+    A = torch.diag(torch.logspace(-1, 1, N, dtype=torch.float64))
+    return [(s, A @ s) for s in torch.randn(count, N, generator=generator, dtype=torch.float64)]
+
+
+def two_loops(kept, gamma, v):
+    """Nocedal & Wright, algorithm 7.4."""
+    q, alphas = v.clone(), []
+    for s, y in reversed(kept):
+        alphas.append(torch.dot(s, q) / torch.dot(y, s))
+        q = q - alphas[-1] * y
+    r = gamma * q
+    for (s, y), alpha in zip(kept, reversed(alphas), strict=True):
+        r = r + (alpha - torch.dot(y, r) / torch.dot(y, s)) * s
+    return r
+
+
+def dense(kept, gamma, v):
+    """Nocedal & Wright, eq. 6.17, from gamma I."""
+    H = gamma * torch.eye(N, dtype=torch.float64)
+    for s, y in kept:
+        left = torch.eye(N, dtype=torch.float64) - torch.outer(s, y) / torch.dot(y, s)
+        H = left @ H @ left.T + torch.outer(s, s) / torch.dot(y, s)
+    return H @ v
+
+
+@pytest.mark.parametrize("scaling", ["every", "first", "none"])
+@pytest.mark.parametrize("memory", [1, 2, 5, 30])
+def test_product_equals_both_recursions(memory, scaling):
+    limited = LimitedMemory.empty(torch.zeros(N, dtype=torch.float64), memory=memory, scaling=scaling)
+    v = torch.linspace(-1, 2, N, dtype=torch.float64)
+    assert torch.equal(limited.product(v), v)
+    seen = []
+    for k, (s, y) in enumerate(pairs(13)):
+        if k % 4 == 3:
+            # A pair of negative curvature is left out, and its slot does no harm.
+            before = limited.product(v)
+            product, taken = limited.update_and_product(s, -y, v, curvature=EPS)
+            assert not taken
+        else:
+            seen.append((s, y))
+            product, taken = limited.update_and_product(s, y, v, curvature=EPS)
+            assert taken
+            newest = {"every": seen[-1], "first": seen[0]}.get(scaling)
+            gamma = 1.0 if newest is None else float(newest[0] @ newest[1] / (newest[1] @ newest[1]))
+            before = two_loops(seen[-memory:], gamma, v)
+            assert torch.allclose(product, dense(seen[-memory:], gamma, v), rtol=1e-9, atol=1e-9)
+        assert torch.allclose(product, before, rtol=1e-9, atol=1e-9)
+        assert torch.allclose(limited.product(v), product, rtol=1e-9, atol=1e-9)
+    limited.restart()
+    assert torch.equal(limited.product(v), v)
+
+
+def test_a_pair_whose_squares_underflow_is_left_out():
+    limited = LimitedMemory.empty(torch.zeros(1), memory=3)
+    s, y = torch.tensor([1e-10]), torch.tensor([1e-25])
+    product, taken = limited.update_and_product(s, y, torch.ones(1), curvature=1e-7)
+    assert not taken
+    assert torch.equal(product, torch.ones(1))
