@@ -1,5 +1,7 @@
 """A spectrum as the record keeps it: numbers of numpy, in one .npz file without pickle."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -72,8 +74,11 @@ class Spectrum:
     def load(cls, path: Path) -> "Spectrum":
         """Read what `save` wrote; raises RecordError where the file is damaged."""
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise RecordError(f"{path}: no readable spectrum ({error}).") from error
+        missing = {"step", "n", "kind"} - values.keys()
+        if missing:
+            raise RecordError(f"{path}: no spectrum ({', '.join(sorted(missing))} missing).")
         return cls(**{name: value if value.ndim else value.item() for name, value in values.items()})
