@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from hessrun.objective import EmpiricalRisk, EvaluationCounts, as_objective
 
-RISK = EmpiricalRisk(
-    nn.Linear(2, 1).double(), functional.mse_loss, torch.ones(7, 2).double(), torch.ones(7, 1).double()
-)
+# A convolution: its Hessian goes by products, n columns of them, and not by layers.
+INPUTS, TARGETS = torch.ones(7, 1, 2, dtype=torch.float64), torch.ones(7, 1, 1, dtype=torch.float64)
+RISK = EmpiricalRisk(nn.Conv1d(1, 1, 2).double(), functional.mse_loss, INPUTS, TARGETS)
 
 calls = st.lists(
     st.tuples(st.sampled_from(["value", "gradient", "product", "columns", "hessian"]), st.integers(1, 7)), max_size=12
