@@ -1,7 +1,7 @@
 """Counts reported are calls made, in passes."""
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
@@ -17,6 +17,7 @@ calls = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(calls)
 def test_counts_are_the_calls_made(made):
     x, before = RISK.x0, RISK.counts

@@ -1,7 +1,7 @@
 """Where each parameter stands in the flat vector."""
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -10,6 +10,7 @@ from hessrun.objective.layout import ParameterLayout
 shapes = st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(shapes)
 def test_views_partition_the_vector_in_order_and_share_its_memory(each):
     module = nn.ParameterList([nn.Parameter(torch.zeros(shape)) for shape in each])

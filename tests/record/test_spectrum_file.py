@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,6 +14,7 @@ from hessrun.record import Spectrum
 FLOATS = arrays(np.float64, st.integers(0, 5), elements=st.floats(allow_nan=False))
 
 
+@settings(deadline=None)
 @given(eigenvalues=FLOATS, step=st.integers(0, 10**7), floor=st.floats(0, 1))
 def test_round_trip(tmp_path_factory, eigenvalues, step, floor):
     spectrum = Spectrum(step=step, n=5, kind="lanczos", eigenvalues=eigenvalues, noise_floor=floor, converged=False)
