@@ -1,1 +1,7 @@
-"""."""
+"""The curvature of an objective at a point: spectra that say how right they are."""
+
+from hessrun.curvature.exact import from_eigenvalues, spectrum
+from hessrun.curvature.lanczos import as_spectrum, eigenvalues, extremes
+from hessrun.linalg.lanczos import Eigenpairs
+
+__all__ = ["Eigenpairs", "as_spectrum", "eigenvalues", "extremes", "from_eigenvalues", "spectrum"]

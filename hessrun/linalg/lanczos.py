@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hessrun.errors import OptionError
+from hessrun.errors import ObjectiveError, OptionError
 from hessrun.options import integer, non_negative
 
 _BASIS = 40
@@ -28,7 +28,7 @@ _BREAKDOWN = 100
 
 
 @dataclass(frozen=True)
-class RitzPairs:
+class Eigenpairs:
     """Approximate eigenpairs, in ascending order of their values.
 
     values [p]; vectors [n, p], orthonormal; residuals [p]: 2-norms of H v - theta v for unit v, from the products made.
@@ -142,6 +142,8 @@ class _Basis:
     def look(self, wanted: _Wanted) -> _Look:
         V, W = self.V[:, : self.size], self.W[:, : self.size]
         T = (V.T @ W).double()
+        if not bool(T.isfinite().all()):
+            raise ObjectiveError("The products with the matrix are not finite: there are no eigenvalues at this point.")
         self.noise = max(self.noise, float(torch.linalg.matrix_norm((T - T.T) / 2, 2)))
         theta, Y = torch.linalg.eigh((T + T.T) / 2)
         self.scale = max(self.scale, float(theta.abs().max()))
@@ -172,7 +174,7 @@ def lanczos(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     device: torch.device | None = None,
-) -> RitzPairs:
+) -> Eigenpairs:
     """The extreme eigenpairs of a symmetric H, given by v [n] -> H v [n].
 
     smallest, largest: how many at each end, 0 to n each; or magnitude: how many of largest |lambda|, instead of both.
@@ -181,7 +183,7 @@ def lanczos(
     start: [n, s], vectors near the wanted ones (those of a matrix nearby), or None. seed: of the random directions.
     Memory: two matrices [n, m], m about 40, or twice the number of pairs where those are more.
 
-    Raises OptionError for options outside their ranges.
+    Raises OptionError for options outside their ranges, ObjectiveError where a product is not finite.
     """
     wanted = _checked(n, smallest, largest, magnitude, tolerance, max_products, start, seed)
     confirm = _CONFIRM_STEPS.get(dtype, _CONFIRM_STEPS_ELSE)
@@ -237,7 +239,7 @@ def _make_room(basis: _Basis, look: _Look, wanted: _Wanted, steps: int) -> None:
     basis.compress(look, wanted.select(look.theta, max(0, extra)))
 
 
-def _result(basis: _Basis, look: _Look, wanted: _Wanted, tolerance: float, *, confirmed: bool) -> RitzPairs:
+def _result(basis: _Basis, look: _Look, wanted: _Wanted, tolerance: float, *, confirmed: bool) -> Eigenpairs:
     allowed = tolerance * basis.scale
     small, clean = bool((look.residuals <= allowed).all()), basis.noise <= allowed
     # What a whole basis leaves is rounding, whatever the tolerance.
@@ -256,7 +258,7 @@ def _result(basis: _Basis, look: _Look, wanted: _Wanted, tolerance: float, *, co
     else:
         message = "All residuals are within the tolerance, and nothing was found beyond the pairs."
     low, high = wanted.ends(look.theta)
-    return RitzPairs(
+    return Eigenpairs(
         values=look.values,
         vectors=basis.V[:, : basis.size] @ look.Y[:, look.index].to(basis.V.dtype),
         residuals=look.residuals,

@@ -1,0 +1,69 @@
+"""The exact spectrum: all eigenvalues of the dense Hessian, and what rounding leaves of them."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hessrun.objective import Objective
+from hessrun.record import Spectrum
+
+_ENDS = 10
+
+
+def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0) -> Spectrum:
+    """All eigenvalues of the Hessian at x [n] (of the mean loss plus weight decay), by a dense solver in float64.
+
+    The noise floor is the larger of the solver's rounding, eps n |lambda|max, and the measured disagreement
+    |u'Hv - v'Hu| of two products with random unit vectors drawn from `seed`.
+    Raises TooLargeError where the Hessian does not fit. Products are counted on `objective`.
+    """
+    H = objective.hessian(x)
+    generator = torch.Generator().manual_seed(seed)
+    u, v = (_unit(len(x), generator).to(dtype=x.dtype, device=x.device) for _ in range(2))
+    with objective.curvature(x) as curvature:
+        asymmetry = float((torch.dot(u, curvature @ v) - torch.dot(v, curvature @ u)).abs())
+    eigenvalues = torch.linalg.eigvalsh(H.double())
+    eps = torch.finfo(H.dtype).eps
+    return from_eigenvalues(eigenvalues, step=step, eps=eps, asymmetry=asymmetry)
+
+
+def from_eigenvalues(
+    eigenvalues: Tensor,
+    *,
+    step: int = 0,
+    eps: float | None = None,
+    asymmetry: float = 0.0,
+    source: Literal["probe", "optimizer"] = "probe",
+) -> Spectrum:
+    """The spectrum of eigenvalues [n] that are known already, in any order.
+
+    eps: rounding of the numbers that the matrix was computed in, by default that of the eigenvalues' own type.
+    asymmetry: measured noise of the products, in units of the eigenvalues.
+    """
+    values = eigenvalues.double().sort().values
+    n, size = len(values), float(values.abs().max())
+    rounding = n * size * (torch.finfo(eigenvalues.dtype).eps if eps is None else eps)
+    floor = max(rounding, asymmetry)
+    outside = values[values.abs() > floor].abs()
+    condition = float(outside.max() / outside.min()) if len(outside) else float("nan")
+    array = values.cpu().numpy()
+    return Spectrum(
+        step=step,
+        n=n,
+        kind="exact",
+        eigenvalues=array,
+        largest=array[::-1][:_ENDS].copy(),
+        smallest=array[:_ENDS].copy(),
+        negative=int((values < -floor).sum()),
+        zero=int((values.abs() <= floor).sum()),
+        condition_number=condition,
+        noise_floor=floor,
+        noise_floor_source="eps n |lambda|max" if rounding >= asymmetry else "asymmetry of random products",
+        source=source,
+    )
+
+
+def _unit(n: int, generator: torch.Generator) -> Tensor:
+    vector = torch.randn(n, generator=generator, dtype=torch.float64)
+    return vector / torch.linalg.vector_norm(vector)
