@@ -126,18 +126,12 @@ def build_problem(
             node,
             dataset=make("dataset", config["dataset"]),
             model=make_partial("model", config["model"]),
-            loss=make_loss(config["loss"]),
-            name=f"{choices.get('model', 'model')}-{choices.get('dataset', 'dataset')}",
+            loss=make("loss", config["loss"]),
             seed=config["seed"],
             dtype=dtype,
             device=device,
         ),
     )
-
-
-def make_loss(node: Any) -> Any:
-    """A loss by name, or a callable by `_target_`."""
-    return make_partial("loss", node) if isinstance(node, Mapping) and "_target_" in node else node
 
 
 def _of_type(kind: Any, group: str, made: Any) -> Any:

@@ -59,7 +59,10 @@ def check_keys(group: str, node: Mapping[str, Any], extra: Mapping[str, Any] | N
 def _call(group: str, node: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
     locate(group, node)
     try:
-        return hydra.utils.instantiate(dict(node), _convert_="all", **extra)
+        if not extra:
+            return hydra.utils.instantiate(dict(node), _convert_="all")
+        # Hydra would turn dataclasses among its own arguments into configurations: bind them afterwards.
+        return hydra.utils.instantiate({**node, "_partial_": True}, _convert_="all")(**extra)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, HessrunError):

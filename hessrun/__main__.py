@@ -1,0 +1,6 @@
+"""`python -m hessrun`."""
+
+from hessrun.cli.main import entry
+
+if __name__ == "__main__":
+    entry()

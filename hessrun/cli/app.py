@@ -1,0 +1,71 @@
+"""Hydra's side of the command: composes, then hands each configuration to a run. No torch before a run starts."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hessrun.cli.messages import one_line
+from hessrun.cli.outcomes import OUTCOMES, JobOutcome
+from hessrun.errors import HessrunError
+
+
+def run_hydra(words: Sequence[str]) -> int:
+    """Compose what the words say and run it, or the sweep of it; the exit code."""
+    # Hydra then raises instead of printing a message of its own, and exits are ours.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # An installed script does not see the working folder; the user's classes are there.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    # The scan for plugins does not look inside an editable install: the import puts ours on the list.
+    Plugins.instance()
+    importlib.import_module("hydra_plugins.hessrun_sweeper.sweeper")
+    kept, sys.argv = sys.argv, ["hessrun", *words]
+    try:
+        _task()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise HessrunError(one_line(error, words)) from error
+    finally:
+        sys.argv = kept
+    if OUTCOMES.expected:
+        from hessrun.cli.summary import print_table
+
+        print_table(OUTCOMES.found)
+    return OUTCOMES.exit_code()
+
+
+@hydra.main(version_base="1.3", config_path="pkg://hessrun.conf", config_name="config")
+def _task(config: DictConfig) -> JobOutcome:
+    """One run. It never raises: Hydra would add lines of its own, and end a sweep."""
+    choices = {key.split("@")[0]: str(name) for key, name in HydraConfig.get().runtime.choices.items()}
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        outcome = _refused(choices, one_line(error, ()))
+    else:
+        outcome = _run(resolved, choices)
+    if HydraConfig.get().mode.name != "MULTIRUN":
+        OUTCOMES.found.append(outcome)
+    return outcome
+
+
+def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
+    from hessrun.cli.job import run_job
+
+    try:
+        return run_job(config, choices)
+    except HessrunError as error:
+        return _refused(choices, str(error))
+
+
+def _refused(choices: dict[str, str], line: str) -> JobOutcome:
+    print(f"hessrun: {line}", file=sys.stderr)
+    return JobOutcome(choices.get("optimizer", ""), "refused", line, 2)

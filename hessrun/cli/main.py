@@ -1,0 +1,79 @@
+"""The command: `hessrun VERB ...` is dispatched here; everything else is Hydra's. Nothing heavy is imported."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from hessrun.errors import HessrunError
+from hessrun.version import __version__
+
+HELP = """\
+hessrun: do Hessian methods train this network faster, and what does the curvature look like on the way?
+
+  hessrun optimizer=lbfgs model=mlp                        one run; the defaults need no network and end in seconds
+  hessrun -m optimizer=sgd,newton,bfgs,lbfgs seed=0,1,2    a sweep: every combination, one run each
+  hessrun report [RUNS...] [--out DIR]                     the comparison: figures, tables, prose, one page
+  hessrun list [GROUP]                                     what can be chosen: datasets, models, optimizers ...
+  hessrun export RUN [--out FILE]                          a run's trained weights as a state_dict
+  hessrun --cfg job [overrides]                            the configuration that a command would run
+  hessrun --version
+
+Options are written group=name (optimizer=bfgs) or group.key=value (optimizer.lr=0.05, budget.iterations=300,
+model.hidden=[64,64], dataset.limit=500). Runs land in outputs/; the same command again finds the finished run.
+Your own: optimizer._target_=mypackage.MyOptimizer, or --config-dir ./conf with a folder of YAML files.
+
+Exit codes: 0 done (a run that diverged is a result), 1 a run failed, 2 the command or configuration is wrong,
+130 interrupted, 143 terminated. Hydra's own flags (-m, --cfg, --config-dir ...): hessrun --hydra-help
+"""
+
+
+def _list(arguments: Sequence[str]) -> int:
+    from hessrun.cli.listing import list_groups
+
+    return list_groups(arguments)
+
+
+def _report(arguments: Sequence[str]) -> int:
+    from hessrun.cli.reporting import report
+
+    return report(arguments)
+
+
+def _export(arguments: Sequence[str]) -> int:
+    from hessrun.cli.export import export
+
+    return export(arguments)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"list": _list, "report": _report, "export": _export}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--help"], ["-h"], ["help"]):
+        print(HELP, end="")
+        return 0
+    if words == ["--version"]:
+        print(f"hessrun {__version__}")
+        return 0
+    try:
+        if words and words[0] in VERBS:
+            return VERBS[words[0]](words[1:])
+        if words and words[0].isidentifier():
+            from hessrun.options import nearest
+
+            raise HessrunError(f"'{words[0]}' is no verb: {', '.join(VERBS)}.{nearest(words[0], VERBS)}")
+        from hessrun.cli.app import run_hydra
+
+        return run_hydra(words)
+    except HessrunError as error:
+        print(f"hessrun: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hessrun: interrupted.", file=sys.stderr)
+        return 130
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""What a person reads when a command ends: one screen for a run, a table for a sweep."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hessrun.cli.outcomes import JobOutcome
+from hessrun.run import Ended, Experiment
+
+
+def print_summary(experiment: Experiment, ended: Ended) -> None:
+    """How one run ended, and the next command to type."""
+    row = ended.last_row or {}
+    facts = experiment.problem.facts
+    passes = sum(row.get(name, 0.0) for name in ("values", "gradients", "products", "hessian_columns"))
+    lines = [
+        ("run", ended.folder.name),
+        ("problem", f"{facts.name}, {facts.n_parameters:,} parameters, {facts.n_examples:,} examples"),
+        ("ended", f"{ended.status.value} after {_count(row.get('step', 0), 'step')}: {ended.status.sentence}"),
+        ("training loss", f"{row.get('train_loss', float('nan')):.6g}"),
+        ("gradient norm", f"{row.get('gradient_norm', float('nan')):.3g}"),
+    ]
+    lines += [
+        (name.replace("_", " "), f"{row[name]:.4f}") for name in ("validation_accuracy", "test_accuracy") if name in row
+    ]
+    lines += [
+        ("cost", f"{row.get('seconds', 0.0):.3g} s on the optimizer's clock, {passes:.4g} passes over the data"),
+        ("record", str(ended.folder)),
+        ("next", f"hessrun report {ended.folder}"),
+    ]
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        print(f"{name:<{width}}  {value}")
+
+
+def print_table(outcomes: Sequence[JobOutcome]) -> None:
+    """The cells of a sweep: state, loss, seconds, steps, and the reason of those that did not run well."""
+    width = max([len(outcome.name) for outcome in outcomes] + [4])
+    print(f"{'cell':<{width}}  {'state':<11}  {'loss':>10}  {'seconds':>8}  {'steps':>6}")
+    for one in outcomes:
+        loss = f"{one.loss:10.4g}" if one.loss is not None else f"{'':>10}"
+        seconds = f"{one.seconds:8.3g}" if one.seconds is not None else f"{'':>8}"
+        steps = f"{one.steps:6d}" if one.steps is not None else f"{'':>6}"
+        reason = f"  {one.line}" if one.state in ("failed", "refused", "interrupted", "diverged") else ""
+        print(f"{one.name:<{width}}  {one.state:<11}  {loss}  {seconds}  {steps}{reason}")
+    tally = Counter(outcome.state for outcome in outcomes)
+    print(f"{_count(len(outcomes), 'cell')}: {', '.join(f'{count} {state}' for state, count in tally.items())}")
+    print("next: hessrun report")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
