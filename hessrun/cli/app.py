@@ -10,6 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -52,7 +53,7 @@ def _task(config: DictConfig) -> JobOutcome:
         outcome = _refused(choices, one_line(error, ()))
     else:
         outcome = _run(resolved, choices)
-    if HydraConfig.get().mode.name != "MULTIRUN":
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
         OUTCOMES.found.append(outcome)
     return outcome
 

@@ -101,7 +101,8 @@ def build_optimizer(node: dict[str, Any]) -> Optimizer[Any]:
         if schedule is not None:
             schedule = make("optimizer.schedule", schedule)
         return wrap(target, schedule=schedule, **settings)
-    return _of_type(Optimizer, "optimizer", make("optimizer", node))
+    optimizer: Optimizer[Any] = _of_type(Optimizer, "optimizer", make("optimizer", node))
+    return optimizer
 
 
 def build_problem(
@@ -118,7 +119,7 @@ def build_problem(
         facts = ProblemFacts(name, "analytic", len(made.x0), 1, made.minimum, details)
         return AnalyticProblem(made.objective, made.x0, facts)
     check_keys("model", config["model"])
-    return _of_type(
+    problem: Problem = _of_type(
         Problem,
         "problem",
         make(
@@ -132,6 +133,7 @@ def build_problem(
             device=device,
         ),
     )
+    return problem
 
 
 def _of_type(kind: Any, group: str, made: Any) -> Any:

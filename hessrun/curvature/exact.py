@@ -66,4 +66,5 @@ def from_eigenvalues(
 
 def _unit(n: int, generator: torch.Generator) -> Tensor:
     vector = torch.randn(n, generator=generator, dtype=torch.float64)
-    return vector / torch.linalg.vector_norm(vector)
+    unit: Tensor = vector / torch.linalg.vector_norm(vector)
+    return unit

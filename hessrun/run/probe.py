@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from hessrun.curvature import from_eigenvalues, spectrum
+from hessrun.curvature import extremes, from_eigenvalues, spectrum
 from hessrun.objective import Objective
 from hessrun.optimizers import Insight
 from hessrun.options import choice, integer

@@ -16,7 +16,7 @@ ConfigStore.instance().store(
 )
 
 
-class HessrunSweeper(BasicSweeper):  # type: ignore[misc]
+class HessrunSweeper(BasicSweeper):
     """The product of the sweep's overrides, composed and checked as a whole before the first cell runs.
 
     Hydra's own sweeper writes multirun.yaml and stops at the first cell that raises; here the cells' outcomes are
@@ -24,6 +24,8 @@ class HessrunSweeper(BasicSweeper):  # type: ignore[misc]
     """
 
     def sweep(self, arguments: list[str]) -> Any:
+        if self.hydra_context is None or self.launcher is None:
+            raise RuntimeError("a sweeper is set up before it sweeps")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         self.overrides = self.split_arguments(overrides, self.max_batch_size)
