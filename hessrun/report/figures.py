@@ -8,18 +8,21 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hessrun.report.groups import Entry, Group
-from hessrun.report.numbers import AXES, band
+from hessrun.report.numbers import AXES, Band, band, largest, smallest
+from hessrun.report.ticks import tick_plainly
 
 # Okabe and Ito (2008): told apart with any colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _KNOWN = ("gd", "newton", "bfgs", "lbfgs", "adam", "sgd", "torch_lbfgs", "adamw")
+_WIDE = 8.0  # a ratio beyond which an axis is logarithmic
 _SETTINGS: Any = {
     "svg.hashsalt": "hessrun",
     "svg.fonttype": "path",
@@ -72,9 +75,14 @@ def looks(entries: Sequence[Entry]) -> dict[str, Look]:
 
 def _render(figure: Figure, name: str, caption: str) -> Picture:
     FigureCanvasAgg(figure)
-    axes = figure.axes[0]
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    shown: dict[str, Artist] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        shown |= dict(zip(labels, handles, strict=True))
+    columns = max(1, min(4, int(figure.get_figwidth() * 13 / (8 + max(map(len, shown))))))
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns, frameon=False)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # laid out once, not again for each format
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     files = {}
     for kind, metadata in undated.items():
@@ -84,97 +92,99 @@ def _render(figure: Figure, name: str, caption: str) -> Picture:
     return Picture(name, caption, files)
 
 
-def _draw(axes: Axes, entry: Entry, look: Look, axis: str, column: str, offset: float) -> bool:
-    found = band(entry, axis, column)
-    if found is None:
-        return False
-    median, low, high = (values - offset for values in (found.median, found.low, found.high))
+def _draw(axes: Axes, entry: Entry, look: Look, found: Band, offset: float) -> None:
+    x, (median, low, high) = found.x, (values - offset for values in (found.median, found.low, found.high))
     if axes.get_yscale() == "log":
         median, low, high = (np.where(v > 0, v, math.nan) for v in (median, low, high))
-        if not np.isfinite(median).any():
-            return False
-    every = max(1, found.x.size // 8)
-    axes.plot(
-        found.x,
-        median,
-        look.dash,
-        color=look.colour,
-        marker=look.marker,
-        markevery=every,
-        ms=4,
-        lw=1.4,
-        label=entry.label,
-    )
+    if axes.get_xscale() == "log":
+        x = np.where(x > 0, x, math.nan)
+    every = max(1, x.size // 8)
+    line: dict[str, Any] = {"color": look.colour, "marker": look.marker, "markevery": every, "ms": 4, "lw": 1.4}
+    axes.plot(x, median, look.dash, label=entry.label, **line)
     if len(entry.runs) > 1:
-        axes.fill_between(found.x, low, high, color=look.colour, alpha=0.15, linewidth=0)
-    return True
+        axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
 
 
-def _curves(group: Group, name: str, column: str, axes_of: Sequence[str], *, log: bool) -> Picture | None:
-    excess = column == "train_loss" and group.known_minimum is not None
+def _curves(group: Group, name: str, wanted: Sequence[tuple[str, str]], *, log: bool) -> Picture | None:
+    """A panel for each wanted (column, axis) that has data; amounts that differ widely get a logarithmic axis."""
+    excess = wanted[0][0] == "train_loss" and group.known_minimum is not None
     offset = float(group.known_minimum or 0.0) if excess else 0.0
-    style, drawn = looks(group.entries), False
-    figure = Figure(figsize=(1.0 + 3.2 * len(axes_of), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(axes_of), squeeze=False)[0]
-    label = _NAMES[column] + (" above the minimum" if excess else "")
-    for panel, axis in zip(panels, axes_of, strict=True):
+    present = []
+    for column, axis in wanted:
+        bands = {e.label: found for e in group.entries if (found := band(e, axis, column)) is not None}
+        if log:
+            bands = {label: found for label, found in bands.items() if (found.median > offset).any()}
+        if bands:
+            present.append((column, axis, bands))
+    if not present:
+        return None
+    style = looks(group.entries)
+    figure = Figure(figsize=(max(4.2, 1.0 + 3.2 * len(present)), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(present), squeeze=False)[0]
+    for panel, (column, axis, bands) in zip(panels, present, strict=True):
+        ends = [float(found.x[-1]) for found in bands.values()]
+        if axis != "step" and min(ends) > 0 and max(ends) > _WIDE * min(ends):
+            panel.set_xscale("log")
         if log:
             panel.set_yscale("log")
         for entry in group.entries:
-            drawn |= _draw(panel, entry, style[entry.label], axis, column, offset)
+            if entry.label in bands:
+                _draw(panel, entry, style[entry.label], bands[entry.label], offset)
+        tick_plainly(panel.xaxis, panel.get_xlim())
+        tick_plainly(panel.yaxis, panel.get_ylim())
         panel.set_xlabel(AXES[axis] + (" (s)" if axis == "seconds" else ""))
-        panel.locator_params(axis="x", nbins=5)
-    panels[0].set_ylabel(label)
-    if not drawn:
-        return None
-    against = ", ".join(AXES[axis] for axis in axes_of)
-    caption = f"{group.title}: {label} against {against}; median over seeds, band from least to greatest."
-    return _render(figure, name, caption + " Lines go as far as every seed has rows.")
+        panel.set_ylabel(_NAMES[column] + (" above the minimum" if excess else ""))
+    named = " and ".join(dict.fromkeys(_NAMES[column] for column, _, _ in present))
+    against = ", ".join(dict.fromkeys(AXES[axis] for _, axis, _ in present))
+    caption = f"{group.title}: {named}{' above the minimum' if excess else ''} against {against}; "
+    caption += "median over seeds, band from least to greatest. Lines go as far as every seed has rows."
+    if any(panel.get_xscale() == "log" for panel in panels):
+        caption += " Where an axis is logarithmic, the start at 0 is not on it."
+    return _render(figure, name, caption)
 
 
 def _extremes(group: Group, name: str) -> Picture | None:
     """Over training: extreme eigenvalues, negative share, condition number; panels without data are left out."""
     style = looks(group.entries)
-    series: dict[str, dict[str, list[tuple[int, float]]]] = {"λ max": {}, "λ min": {}, "negative share": {}, "κ": {}}
+    kinds = ("largest eigenvalue", "smallest eigenvalue", "share of negative eigenvalues", "condition number")
+    series: dict[str, dict[str, list[tuple[int, float]]]] = {kind: {} for kind in kinds}
     for entry in group.entries:
         for s in (s for run in entry.runs for s in run.spectra):
-            for key, value in (
-                ("λ max", float(s.largest[0]) if s.largest.size else math.nan),
-                ("λ min", float(s.smallest[0]) if s.smallest.size else math.nan),
-                ("negative share", s.negative_share),
-                ("κ", s.condition_number),
-            ):
+            ends = (largest(s), smallest(s))
+            for kind, value in zip(kinds, (*ends, s.negative_share, s.condition_number), strict=True):
                 if math.isfinite(value):
-                    series[key].setdefault(entry.label, []).append((s.step, value))
-    present = {key: found for key, found in series.items() if found}
+                    series[kind].setdefault(entry.label, []).append((s.step, value))
+    present = {kind: found for kind, found in series.items() if found}
     if not present:
         return None
-    figure = Figure(figsize=(1.0 + 2.7 * len(present), 3.4), layout="constrained")
+    figure = Figure(figsize=(max(4.2, 1.0 + 2.7 * len(present)), 3.4), layout="constrained")
     panels = figure.subplots(1, len(present), squeeze=False)[0]
-    for panel, (key, found) in zip(panels, present.items(), strict=True):
+    for panel, (kind, found) in zip(panels, present.items(), strict=True):
         for label, points in found.items():
             steps = sorted({step for step, _ in points})
             medians = [float(np.median([v for step, v in points if step == at])) for at in steps]
             look = style[label]
             panel.plot(steps, medians, look.dash, color=look.colour, marker=look.marker, ms=4, label=label)
-        if key == "κ":
+        values = np.abs([v for points in found.values() for _, v in points])
+        if kind == "condition number":
             panel.set_yscale("log")
-        elif key != "negative share":
-            panel.set_yscale("symlog", linthresh=1e-3)
-        panel.set_xlabel("iterations")
-        panel.set_title(key)
+        elif kind != "share of negative eigenvalues" and values.max() > _WIDE * values.min() and values.max() > 0:
+            least = max(float(values[values > 0].min()), 1e-6 * float(values.max()))
+            panel.set_yscale("symlog", linthresh=10.0 ** math.floor(math.log10(least)))
+        tick_plainly(panel.xaxis, panel.get_xlim())
+        tick_plainly(panel.yaxis, panel.get_ylim())
+        panel.set(xlabel="iterations", ylabel=kind)
     caption = f"{group.title}: Hessian spectra over training, median over the seeds probed at a step."
     return _render(figure, name, caption)
 
 
 def _spectrum(group: Group, name: str) -> Picture | None:
     """All eigenvalues at the start and at the end, sorted; the noise floor shaded. The first run of each entry."""
-    style, drawn = looks(group.entries), False
+    style, widest = looks(group.entries), 0.0
     figure = Figure(figsize=(7.4, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for position, (panel, title) in enumerate(zip(panels, ("first probe", "last probe"), strict=True)):
         floors = []
-        panel.set_yscale("symlog", linthresh=1e-6)
         for entry in group.entries:
             exact = [s for s in entry.runs[0].spectra if s.eigenvalues.size]
             if not exact:
@@ -183,26 +193,30 @@ def _spectrum(group: Group, name: str) -> Picture | None:
             rank = np.arange(1, s.eigenvalues.size + 1)
             panel.plot(rank, np.sort(s.eigenvalues), look.dash, color=look.colour, lw=1.3, label=entry.label)
             floors.append(s.noise_floor)
-            drawn = True
+            widest = max(widest, float(np.abs(s.eigenvalues).max()))
         known = [floor for floor in floors if math.isfinite(floor)]
         if known:
             panel.axhspan(-max(known), max(known), color="0.8", linewidth=0)
         panel.set(title=title, xlabel="rank, ascending")
     panels[0].set_ylabel("eigenvalue")
-    if not drawn:
+    if not widest > 0:
         return None
+    panels[0].set_yscale("symlog", linthresh=10.0 ** (math.floor(math.log10(widest)) - 5))  # shared by both
+    for panel in panels:
+        tick_plainly(panel.xaxis, panel.get_xlim())
+        tick_plainly(panel.yaxis, panel.get_ylim())
     return _render(figure, name, f"{group.title}: eigenvalues of the Hessian, sorted; shaded: the largest noise floor.")
 
 
 def figures(group: Group, prefix: str) -> list[Picture]:
     """All figures that the group has data for."""
+    accuracies = (("validation_accuracy", "passes"), ("test_accuracy", "passes"))
     with mpl.rc_context(_SETTINGS):
         found = [
-            _curves(group, f"{prefix}-loss", "train_loss", tuple(AXES), log=_is_positive(group)),
-            _curves(group, f"{prefix}-gradient", "gradient_norm", tuple(AXES), log=True),
-            _curves(group, f"{prefix}-validation-accuracy", "validation_accuracy", ("passes",), log=False),
-            _curves(group, f"{prefix}-test-accuracy", "test_accuracy", ("passes",), log=False),
-            _curves(group, f"{prefix}-step", "step_size", ("step",), log=True),
+            _curves(group, f"{prefix}-loss", [("train_loss", axis) for axis in AXES], log=_is_positive(group)),
+            _curves(group, f"{prefix}-gradient", [("gradient_norm", axis) for axis in AXES], log=True),
+            _curves(group, f"{prefix}-accuracy", accuracies, log=False),
+            _curves(group, f"{prefix}-step", [("step_size", "step")], log=True),
             _extremes(group, f"{prefix}-curvature"),
             _spectrum(group, f"{prefix}-spectrum"),
         ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessrun.record import Run
+from hessrun.record import Run, Spectrum
 from hessrun.report.groups import Array, Entry, Group, column, end_word
 
 AXES = {"step": "iterations", "seconds": "optimizer seconds", "passes": "passes"}
@@ -35,6 +35,16 @@ def last(run: Run, name: str) -> float:
     """The last row's value of a column; nan where it has none."""
     values = column(run, name)
     return float(values[-1]) if values.size else math.nan
+
+
+def largest(spectrum: Spectrum) -> float:
+    """The largest eigenvalue known; nan without one."""
+    return float(spectrum.largest[0]) if spectrum.largest.size else math.nan
+
+
+def smallest(spectrum: Spectrum) -> float:
+    """The smallest eigenvalue known; nan without one."""
+    return float(spectrum.smallest[0]) if spectrum.smallest.size else math.nan
 
 
 def final_loss(run: Run) -> float:

@@ -1,0 +1,52 @@
+"""Tick labels in plain characters: they read the same in all formats, and no formula is parsed for each."""
+
+import math
+
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, SymmetricalLogLocator
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_FEW_DECADES = 1.5
+
+
+def power(value: float, _: object = None) -> str:
+    """A power of ten as `10⁻³`, with its sign; 0.1, 1 and 10 as they are; nothing for any other number but 0."""
+    if value == 0:
+        return "0"
+    exponent = math.log10(abs(value))
+    if abs(exponent - round(exponent)) > 1e-6:
+        return ""
+    if abs(round(exponent)) <= 1:
+        return f"{value:g}".replace("-", "−")
+    return ("−" if value < 0 else "") + "10" + str(round(exponent)).translate(_RAISED)
+
+
+def number(value: float, _: object = None) -> str:
+    """A number with up to six digits and a real minus sign."""
+    return f"{value:g}".replace("-", "−")
+
+
+def tick_plainly(axis: Axis, limits: tuple[float, float]) -> None:
+    """About five ticks for the axis's scale: powers of ten, 1-2-5 steps over few decades, else even steps."""
+    low, high = limits
+    scale = axis.get_scale()
+    axis.set_minor_formatter(NullFormatter())
+    if scale == "log":
+        decades = math.log10(high / low)
+        if decades < 0.5:
+            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_formatter(FuncFormatter(number))
+        elif decades < _FEW_DECADES:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(number))
+        else:
+            axis.set_major_locator(LogLocator(numticks=7))
+            axis.set_major_formatter(FuncFormatter(power))
+    elif scale == "symlog":
+        locator = SymmetricalLogLocator(axis.get_transform())
+        locator.set_params(numticks=9)
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(FuncFormatter(power))
+    else:
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(number))
