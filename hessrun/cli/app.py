@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -17,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hessrun.cli.messages import one_line
 from hessrun.cli.outcomes import OUTCOMES, JobOutcome
 from hessrun.errors import HessrunError
+from hessrun.options import nearest
 
 
 def run_hydra(words: Sequence[str]) -> int:
@@ -27,8 +29,10 @@ def run_hydra(words: Sequence[str]) -> int:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     # The scan for plugins does not look inside an editable install: the import puts ours on the list.
+    _refuse_unknown_flags(words)
     Plugins.instance()
-    importlib.import_module("hydra_plugins.hessrun_sweeper.sweeper")
+    sweeper = importlib.import_module("hydra_plugins.hessrun_sweeper.sweeper")
+    Plugins.instance().register(sweeper.HessrunSweeper)
     kept, sys.argv = sys.argv, ["hessrun", *words]
     try:
         _task()
@@ -41,6 +45,14 @@ def run_hydra(words: Sequence[str]) -> int:
 
         print_table(OUTCOMES.found)
     return OUTCOMES.exit_code()
+
+
+def _refuse_unknown_flags(words: Sequence[str]) -> None:
+    flags = [option for action in get_args_parser()._actions for option in action.option_strings]
+    for word in words:
+        name = word.partition("=")[0]
+        if word.startswith("--") and not any(flag.startswith(name) for flag in flags):
+            raise HessrunError(f"{name}: there is no such flag.{nearest(name, flags)} Options are written name=value.")
 
 
 @hydra.main(version_base="1.3", config_path="pkg://hessrun.conf", config_name="config")
@@ -60,8 +72,11 @@ def _task(config: DictConfig) -> JobOutcome:
 
 def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
     from hessrun.cli.job import run_job
+    from hessrun.cli.retarget import retarget
 
     try:
+        config, names = retarget(config, HydraConfig.get().overrides.task)
+        choices = choices | names
         return run_job(config, choices)
     except HessrunError as error:
         return _refused(choices, str(error))

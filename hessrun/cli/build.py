@@ -50,7 +50,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     budget = _of_type(Budget, "budget", make("budget", config["budget"]))
     probe = _of_type(Probe, "curvature", make("curvature", config["curvature"]))
     problem = build_problem(config, choices, dtype, device)
-    label = _label(config["optimizer"], choices)
+    label = choices.get("optimizer", "optimizer")
     identity = run_id(config, label, problem.facts.name)
     facts = problem.facts
     manifest = {
@@ -84,12 +84,6 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         manifest=manifest,
         log_every=config["log_every"],
     )
-
-
-def _label(node: Mapping[str, Any], choices: Mapping[str, str]) -> str:
-    """The choice's name, or the class's own where `_target_` is one that the choice does not have."""
-    chosen = choices.get("optimizer", "optimizer")
-    return str(node["_label_"]) if "_label_" in node else chosen
 
 
 def build_optimizer(node: dict[str, Any]) -> Optimizer[Any]:

@@ -1,6 +1,7 @@
 """Makes objects from configuration nodes: the only place that calls Hydra's `instantiate`."""
 
 import inspect
+import pydoc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,13 +18,14 @@ def locate(group: str, node: Mapping[str, Any]) -> Callable[..., Any]:
     if not isinstance(target, str) or not target:
         raise OptionError(f"{group}: needs a _target_, the dotted name of a class or function; got {target!r}.")
     try:
-        found = hydra.utils.get_object(target)
-    except (ImportError, ValueError, AttributeError, InstantiationException) as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise OptionError(f"{group}._target_={target}: cannot be imported ({reason}).") from error
+        found = pydoc.locate(target)
+    except pydoc.ErrorDuringImport as error:
+        raise OptionError(f"{group}._target_={target}: cannot be imported ({error.value!r}).") from error
+    if found is None:
+        raise OptionError(f"{group}._target_={target}: there is no such name, or its package is not installed.")
     if not callable(found):
         raise OptionError(f"{group}._target_={target}: is no class or function.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def make(group: str, node: Mapping[str, Any], **extra: Any) -> Any:

@@ -16,7 +16,7 @@ def one_line(error: Exception, words: Sequence[str]) -> str:
         return _no_such_choice(*missing.groups())
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
-        return _no_such_option(key[1])
+        return _no_such_option(key[1], words)
     empty = re.search(r"Missing mandatory value: (\S+)", text)
     if empty:
         return f"{empty[1]}: needs a value."
@@ -26,19 +26,22 @@ def one_line(error: Exception, words: Sequence[str]) -> str:
 def _no_such_choice(group: str, name: str) -> str:
     known = groups().get(group)
     if known is None:
-        return _no_such_option(group)
+        return _no_such_option(group, ())
     return f"{group}={name}: there is none; choose one of {', '.join(known)}.{nearest(name, known)}"
 
 
-def _no_such_option(key: str) -> str:
+def _no_such_option(key: str, words: Sequence[str]) -> str:
     group, _, rest = key.partition(".")
     found = groups()
     top = {*found, *_keys(_config()), "dataset", "model", "loss"} - {"schedule", "line_search", "hydra", "defaults"}
     if not rest or group not in found:
         return f"'{group}': there is no such option; there are {', '.join(sorted(top))}.{nearest(group, top)}"
-    keys = sorted({key for choice in found[group] for key in _keys(_choice(group, choice))})
+    # The last word that chooses from the group; where none does, whatever any choice takes.
+    chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")][-1:]
+    choices = [choice for choice in chosen if choice in found[group]] or found[group]
+    keys = sorted({key for choice in choices for key in _keys(_choice(group, choice))})
     return (
-        f"{key}: there is no such option; {group} takes {', '.join(keys)} (depending on the choice)."
+        f"{key}: there is no such option; {'='.join([group, *chosen])} takes {', '.join(keys)}."
         f"{nearest(rest.split('.')[0], keys)} Use +{key}=... to add a key for a class of your own."
     )
 
