@@ -23,6 +23,8 @@ _STRIDE = 5
 # Steps from a fresh random direction that confirm: eigenvalues missed show after so many.
 _CONFIRM_STEPS = {torch.float64: 12}
 _CONFIRM_STEPS_ELSE = 30
+# A neighbour whose distance shrinks by less than this share over a stride will not overtake.
+_SLOW = 0.1
 # What is left of a vector after orthogonalisation is rounding below this many eps of its length.
 _BREAKDOWN = 100
 
@@ -36,6 +38,8 @@ class Eigenpairs:
     products: applications of H; scale: the largest |theta| seen, an estimate of |lambda|max from below.
     noise: the asymmetry of the products, ||T - T'||_2 / 2, in units of the eigenvalues.
     converged: residuals and noise are within the tolerance; complete: and a confirmation found nothing beyond them.
+    A confirmation is strong evidence, no proof: of a dozen eigenvalues that differ by some tolerances alone, the wrong
+    ones may be reported, with values that are right to the width of that cluster.
     message: a sentence on what happened.
     """
 
@@ -89,10 +93,20 @@ class _Look:
     index: Tensor
     residuals: Tensor
     worst: Tensor
+    ends: tuple[int, int]
 
     @property
     def values(self) -> Tensor:
         return self.theta[self.index]
+
+    @property
+    def neighbours(self) -> list[float]:
+        """How far the next Ritz value is from the wanted ones, at each end that is wanted."""
+        (low, high), j = self.ends, len(self.theta)
+        if low + high >= j:
+            return []
+        gaps = [float(self.theta[low] - self.theta[low - 1])] if low > 0 else []
+        return gaps + ([float(self.theta[j - high] - self.theta[j - high - 1])] if high > 0 else [])
 
 
 @dataclass
@@ -151,7 +165,11 @@ class _Basis:
         y = Y[:, index].to(V.dtype)
         R = W @ y - (V @ y) * theta[index].to(V.dtype)
         residuals = torch.linalg.vector_norm(R, dim=0).double()
-        return _Look(theta, Y, index, residuals, R[:, int(residuals.argmax())])
+        return _Look(theta, Y, index, residuals, R[:, int(residuals.argmax())], wanted.ends(theta))
+
+    def vectors(self, look: _Look) -> Tensor:
+        """The wanted Ritz vectors, [n, p]."""
+        return self.V[:, : self.size] @ look.Y[:, look.index].to(self.V.dtype)
 
     def compress(self, look: _Look, index: Tensor) -> None:
         """Keep the Ritz vectors of `index` alone."""
@@ -191,42 +209,63 @@ def lanczos(
     limit = max(10 * n + 1000 if max_products is None else max_products, min(n, wanted.count))
     empty = torch.zeros(n, m, dtype=dtype, device=device)
     basis = _Basis(apply, empty, empty.clone(), torch.Generator().manual_seed(seed))
-    basis.expand(None if start is None else start[:, 0].to(basis.V))
-    if start is not None:
-        for vector in start[:, 1:m].to(basis.V).unbind(1):
-            basis.expand(vector)
-    # The residuals of a start's pairs point in many directions: follow the worst at every step.
-    stride = _STRIDE if start is None else 1
+    basis.expand(None if start is None else _combination(start.to(empty), basis.generator))
     while True:
         look = basis.look(wanted)
         small = len(look.index) >= min(n, wanted.count) and bool((look.residuals <= tolerance * basis.scale).all())
         if basis.is_full:
-            return _result(basis, look, wanted, tolerance, confirmed=True)
+            return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=True)
         if small:
-            before = look.values
+            found, vectors = look, basis.vectors(look)
             _make_room(basis, look, wanted, confirm)
-            look = _confirmation(basis, wanted, confirm)
-            moved = (look.values - before).abs().max() > tolerance * basis.scale
-            if not moved and bool((look.residuals <= tolerance * basis.scale).all()):
-                return _result(basis, look, wanted, tolerance, confirmed=True)
+            look, at_rest = _confirmation(basis, wanted, confirm, tolerance * basis.scale, limit)
+            # Other vectors of a cluster may have come in, not converged, and no better: the pairs before stand.
+            if at_rest and not (look.values - found.values).abs().max() > tolerance * basis.scale:
+                return _result(basis, found, vectors, wanted, tolerance, confirmed=True)
             if basis.is_full:
                 continue
         if basis.products >= limit:
-            return _result(basis, look, wanted, tolerance, confirmed=False)
+            return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=False)
         direction = look.worst
         if basis.size + 1 > m:
             _make_room(basis, look, wanted, 1)
         basis.expand(direction)
-        for _ in range(min(stride - 1, m - basis.size)):
+        for _ in range(min(_STRIDE - 1, m - basis.size)):
             basis.expand(basis.last_image())
 
 
-def _confirmation(basis: _Basis, wanted: _Wanted, steps: int) -> _Look:
-    """Steps from a fresh random direction, with the pairs found in the basis."""
+def _combination(start: Tensor, generator: torch.Generator) -> Tensor:
+    """One vector that holds all of `start`, so that what follows is a Krylov space.
+
+    The vectors themselves would be none: each of their residuals points elsewhere, and following them one by one took
+    up to three times the products of a cold start.
+    """
+    return start @ torch.randn(start.shape[1], generator=generator, dtype=torch.float64).to(start)
+
+
+def _confirmation(basis: _Basis, wanted: _Wanted, steps: int, allowed: float, limit: int) -> tuple[_Look, bool]:
+    """Steps from a fresh random direction, with the pairs found in the basis; and whether they came to rest.
+
+    They go on while the Ritz values next to the wanted ones still approach them fast: in a cluster a fixed number of
+    steps would end just short of a value that belongs among the wanted.
+    """
     basis.expand(None)
     for _ in range(min(steps - 1, basis.V.shape[1] - basis.size)):
         basis.expand(basis.last_image())
-    return basis.look(wanted)
+    look = basis.look(wanted)
+    while not basis.is_full:
+        if basis.products >= limit:
+            return look, False
+        before, direction = look.neighbours, basis.last_image().clone()
+        _make_room(basis, look, wanted, _STRIDE)
+        basis.expand(direction)
+        for _ in range(min(_STRIDE - 1, basis.V.shape[1] - basis.size)):
+            basis.expand(basis.last_image())
+        look = basis.look(wanted)
+        pairs = zip(before, look.neighbours, strict=False)
+        if all(old - new <= max(allowed, _SLOW * new) for old, new in pairs):
+            break
+    return look, True
 
 
 def _make_room(basis: _Basis, look: _Look, wanted: _Wanted, steps: int) -> None:
@@ -239,7 +278,9 @@ def _make_room(basis: _Basis, look: _Look, wanted: _Wanted, steps: int) -> None:
     basis.compress(look, wanted.select(look.theta, max(0, extra)))
 
 
-def _result(basis: _Basis, look: _Look, wanted: _Wanted, tolerance: float, *, confirmed: bool) -> Eigenpairs:
+def _result(
+    basis: _Basis, look: _Look, vectors: Tensor, wanted: _Wanted, tolerance: float, *, confirmed: bool
+) -> Eigenpairs:
     allowed = tolerance * basis.scale
     small, clean = bool((look.residuals <= allowed).all()), basis.noise <= allowed
     # What a whole basis leaves is rounding, whatever the tolerance.
@@ -257,10 +298,10 @@ def _result(basis: _Basis, look: _Look, wanted: _Wanted, tolerance: float, *, co
         message = f"{basis.products} products did not suffice to confirm that no eigenvalue is missing."
     else:
         message = "All residuals are within the tolerance, and nothing was found beyond the pairs."
-    low, high = wanted.ends(look.theta)
+    low, high = look.ends
     return Eigenpairs(
         values=look.values,
-        vectors=basis.V[:, : basis.size] @ look.Y[:, look.index].to(basis.V.dtype),
+        vectors=vectors,
         residuals=look.residuals,
         n_smallest=low,
         n_largest=high,

@@ -214,7 +214,6 @@ def _jacobians(values: Tensor, shifts: list[Tensor]) -> list[Tensor | None]:
     for row in range(values.shape[1]):
         pick[:, row] = 1
         parts = torch.autograd.grad(values, shifts, pick, retain_graph=True, allow_unused=True)
-        pick[:, row] = 0
         for j, part in enumerate(parts):
             if part is None:
                 continue
@@ -222,6 +221,8 @@ def _jacobians(values: Tensor, shifts: list[Tensor]) -> list[Tensor | None]:
             if block is None:
                 block = found[j] = part.new_zeros(values.shape[1], part.shape[1], len(part))
             block[row] = part.T
+        # Only now: behind an identity, the part is `pick` itself.
+        pick[:, row] = 0
     return found
 
 

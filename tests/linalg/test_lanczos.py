@@ -1,0 +1,193 @@
+"""Lanczos against dense eigenvalues: repeated, clustered, mirrored, rank-deficient and noisy matrices; no ghosts."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hessrun.errors import ObjectiveError, OptionError
+from hessrun.linalg.lanczos import Eigenpairs, lanczos
+
+TOLERANCE = 1e-6
+
+
+def _matrix(eigenvalues: Tensor, seed: int = 0) -> Tensor:
+    """A dense symmetric matrix of these eigenvalues, with random eigenvectors."""
+    n = len(eigenvalues)
+    Q = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)).Q
+    H = Q * eigenvalues.double() @ Q.T
+    return (H + H.T) / 2
+
+
+def _check(H: Tensor, found: Eigenpairs) -> None:
+    """The reported ends are those of the dense solver, the vectors orthonormal, the residuals true."""
+    exact = torch.linalg.eigvalsh(H)
+    allowed = TOLERANCE * float(exact.abs().max()) + 1e-300
+    low, high, p = found.n_smallest, found.n_largest, len(found.values)
+    assert found.converged
+    assert found.complete
+    for got, expected in ((found.values[:low], exact[:low]), (found.values[p - high :], exact[len(H) - high :])):
+        torch.testing.assert_close(got, expected, rtol=0, atol=allowed)
+    V = found.vectors
+    torch.testing.assert_close(V.T @ V, torch.eye(p, dtype=V.dtype), rtol=0, atol=1e-10)
+    true = torch.linalg.vector_norm(H @ V - V * found.values, dim=0)
+    torch.testing.assert_close(true, found.residuals, rtol=0, atol=1e-11 * float(exact.abs().max()))
+
+
+def _ends(H: Tensor, k: int, **options: object) -> Eigenpairs:
+    return lanczos(lambda v: H @ v, len(H), smallest=k, largest=k, tolerance=TOLERANCE, **options)  # type: ignore[arg-type]
+
+
+SPECTRA = {
+    "distinct": torch.linspace(-1, 2, 150),
+    "repeated": torch.cat([torch.full((3,), 5.0), torch.full((3,), -2.0), torch.linspace(-1, 1, 144)]),
+    "clustered": 1 + 1e-4 * torch.linspace(-1, 1, 150),
+    "mirrored": torch.cat([torch.linspace(0.1, 3, 75), -torch.linspace(0.1, 3, 75)]),
+    "rank deficient": torch.cat([torch.tensor([3.0, 2.0, -1.0]), torch.zeros(147)]),
+    "zero": torch.zeros(150),
+    "identity": torch.ones(150),
+    "two values": torch.cat([torch.ones(75), -torch.ones(75)]),
+}
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_both_ends_are_those_of_the_dense_solver(name: str, k: int) -> None:
+    H = _matrix(SPECTRA[name])
+    _check(H, _ends(H, k))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_all_eigenvalues_of_a_small_matrix(n: int) -> None:
+    H = _matrix(torch.linspace(-1, 3, n))
+    found = _ends(H, n)
+    _check(H, found)
+    assert len(found.values) == n
+    assert found.products == n
+
+
+def test_all_eigenvalues_of_a_matrix_beyond_the_basis() -> None:
+    H = _matrix(torch.linspace(-1, 3, 60))
+    _check(H, lanczos(lambda v: H @ v, 60, largest=60, tolerance=TOLERANCE))
+
+
+def test_the_largest_of_a_decaying_spectrum() -> None:
+    H = _matrix(0.8 ** torch.arange(150.0))
+    _check(H, lanczos(lambda v: H @ v, 150, largest=5, tolerance=TOLERANCE))
+
+
+def test_magnitude_takes_from_both_ends() -> None:
+    H = _matrix(torch.cat([torch.tensor([5.0, -4.0, 3.0, -2.0]), torch.linspace(-1, 1, 120)]))
+    found = lanczos(lambda v: H @ v, len(H), magnitude=3, tolerance=TOLERANCE)
+    _check(H, found)
+    assert (found.n_smallest, found.n_largest) == (1, 2)
+    torch.testing.assert_close(found.values, torch.tensor([-4.0, 3.0, 5.0]).double(), rtol=0, atol=1e-5)
+
+
+def test_a_warm_start_saves_products_and_spoils_nothing() -> None:
+    spectrum = torch.cat([torch.linspace(3, 6, 5), torch.linspace(-1, 1, 595)])
+    H = _matrix(spectrum)
+    cold = lanczos(lambda v: H @ v, 600, largest=5, tolerance=TOLERANCE)
+    warm = lanczos(lambda v: H @ v, 600, largest=5, tolerance=TOLERANCE, start=cold.vectors)
+    _check(H, warm)
+    assert warm.products < cold.products
+    # A start that lacks the top eigenvector must not hide it.
+    blind = lanczos(lambda v: H @ v, 600, largest=5, tolerance=TOLERANCE, start=cold.vectors[:, :1])
+    _check(H, blind)
+
+
+def test_a_start_of_zeros_is_replaced() -> None:
+    H = _matrix(torch.linspace(-1, 3, 60))
+    _check(H, _ends(H, 2, start=torch.zeros(60, 3, dtype=torch.float64)))
+
+
+def test_the_same_seed_gives_the_same_pairs() -> None:
+    H = _matrix(SPECTRA["distinct"])
+    first, second = (_ends(H, 3, seed=4) for _ in range(2))
+    assert torch.equal(first.vectors, second.vectors)
+    state = torch.random.get_rng_state()
+    _ends(H, 3)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_products_that_ran_out_are_said_to_have() -> None:
+    H = _matrix(torch.linspace(-1, 3, 400))
+    found = _ends(H, 4, max_products=25)
+    assert not found.converged
+    assert not found.complete
+    assert "did not suffice" in found.message
+    assert found.products <= 45
+
+
+def test_noisy_products_are_no_convergence() -> None:
+    H = _matrix(torch.linspace(-1, 3, 200))
+    noise = 1e-3 * torch.randn(200, 200, generator=torch.Generator().manual_seed(1), dtype=torch.float64) / 200**0.5
+    found = lanczos(lambda v: H @ v + noise @ v, 200, largest=3, tolerance=TOLERANCE, max_products=300)
+    assert not found.converged
+    assert not found.complete
+    assert "use float64" in found.message
+    assert found.noise > TOLERANCE * 3
+
+
+def test_float32_at_a_tolerance_that_it_can_meet() -> None:
+    H = _matrix(torch.linspace(-1, 3, 200))
+    single = H.float()
+    found = lanczos(lambda v: single @ v, 200, largest=3, tolerance=1e-3, dtype=torch.float32)
+    assert found.complete
+    torch.testing.assert_close(found.values, torch.linalg.eigvalsh(H)[-3:], rtol=0, atol=1e-4)
+
+
+def test_products_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ObjectiveError, match="not finite"):
+        lanczos(lambda v: v * float("nan"), 50, largest=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "Ask for eigenvalues"),
+        ({"largest": 1, "magnitude": 1}, "Ask for eigenvalues"),
+        ({"largest": 11}, "largest=11"),
+        ({"smallest": -1}, "smallest=-1"),
+        ({"largest": 1, "tolerance": -1e-3}, "tolerance"),
+        ({"largest": 1, "max_products": 0}, "max_products"),
+        ({"largest": 1, "seed": -1}, "seed"),
+        ({"largest": 1, "start": torch.zeros(9, 1)}, "start"),
+        ({"largest": 1, "start": torch.zeros(10)}, "start"),
+    ],
+)
+def test_wrong_options_are_one_line(options: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as caught:
+        lanczos(lambda v: v, 10, **options)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@st.composite
+def _spectra(draw: st.DrawFn) -> Tensor:
+    """Few values, each repeated, mirrored or with close neighbours: what makes ghosts and hides copies."""
+    values = draw(st.lists(st.integers(-5, 5), min_size=1, max_size=5))
+    copies = draw(st.lists(st.integers(1, 25), min_size=len(values), max_size=len(values)))
+    parts = [torch.full((copy,), float(value)) for value, copy in zip(values, copies, strict=True)]
+    spread = draw(st.sampled_from([0.0, 1e-9, 0.5]))
+    n_others = draw(st.integers(0, 60))
+    spectrum = torch.cat([*parts, torch.linspace(-2, 2, n_others)]).double()
+    return spectrum + spread * torch.linspace(0, 1, len(spectrum), dtype=torch.float64)
+
+
+def _no_ghost(spectrum: Tensor, k: int, seed: int) -> None:
+    H = _matrix(spectrum, seed)
+    _check(H, _ends(H, min(k, len(H)), seed=seed))
+
+
+@settings(max_examples=200, deadline=None)
+@given(_spectra(), st.integers(1, 6), st.integers(0, 99))
+def test_no_ghost_and_no_missing_copy(spectrum: Tensor, k: int, seed: int) -> None:
+    _no_ghost(spectrum, k, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(_spectra(), st.integers(1, 12), st.integers(0, 9999))
+def test_no_ghost_in_a_thousand(spectrum: Tensor, k: int, seed: int) -> None:
+    _no_ghost(spectrum, k, seed)
