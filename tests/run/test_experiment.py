@@ -1,0 +1,109 @@
+"""A run on disk: what it leaves, and what an error or a signal leaves."""
+
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hessrun.errors import TooLargeError
+from hessrun.linalg import memory
+from hessrun.objective.analytic import rosenbrock
+from hessrun.optimizers import BFGS, SGD, Newton
+from hessrun.problems import AnalyticProblem, ProblemFacts
+from hessrun.record import read_run
+from hessrun.record.schema import COLUMNS
+from hessrun.run import Budget, Experiment, Probe, run_experiment
+from hessrun.status import Status
+
+
+def experiment(folder, optimizer=None, **changes) -> Experiment:
+    f = rosenbrock(2)
+    problem = AnalyticProblem(f.objective, f.x0, ProblemFacts("rosenbrock", "analytic", 2, 1, 0.0))
+    parts = {"budget": Budget(iterations=9), "probe": Probe(), "log_every": 1} | changes
+    return Experiment(problem, optimizer or BFGS(), folder=folder, config="seed: 0\n", manifest={"seed": 0}, **parts)
+
+
+def test_the_record_holds_rows_spectra_and_the_final_point(tmp_path) -> None:
+    ended = run_experiment(experiment(tmp_path / "run"))
+    run = read_run(tmp_path / "run")
+    assert ended.status is Status.ITERATIONS_SPENT
+    assert run.state == "finished"
+    assert run.rows["step"].tolist() == list(range(10))
+    always = {c.name for c in COLUMNS if not c.name.startswith(("validation", "test"))}
+    assert always <= set(run.rows)
+    assert [spectrum.step for spectrum in run.spectra] == [0, 1, 2, 4, 8, 9]
+    point = np.load(tmp_path / "run" / "points" / "000009.npz")["x"]
+    final = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert np.array_equal(point, final["x"].numpy())
+    assert np.array_equal(point, ended.outcome.x.numpy())
+    plain = pd.read_json(tmp_path / "run" / "trace.jsonl", lines=True)
+    assert plain["train_loss"].tolist() == pytest.approx(run.rows["train_loss"].tolist())
+
+
+def test_counts_are_the_calls_made(tmp_path) -> None:
+    subject = experiment(tmp_path / "run", SGD(lr=1e-3), probe=Probe(schedule="every", every=1))
+    calls = []
+    function = subject.problem.train._function
+    subject.problem.train._function = lambda x: calls.append(1) or function(x)
+    run_experiment(subject)
+    rows = read_run(tmp_path / "run").rows
+    assert rows["gradients"].tolist() == [float(k + 1) for k in range(10)]
+    assert rows["products"].max() == 0
+
+
+@pytest.mark.parametrize("log_every", [1, 3, 100])
+def test_logging_never_touches_the_result(tmp_path, log_every: int) -> None:
+    ended = run_experiment(experiment(tmp_path / "run", log_every=log_every))
+    rows = read_run(tmp_path / "run").rows
+    assert rows["step"].tolist() == sorted({*range(0, 10, log_every), 9})
+    reference = run_experiment(experiment(tmp_path / "other"))
+    assert torch.equal(ended.outcome.x, reference.outcome.x)
+
+
+class _Breaks(SGD):
+    def step(self, problem, state):
+        if state.step == 3:
+            raise ZeroDivisionError("at the third step")
+        return super().step(problem, state)
+
+
+def test_an_error_of_a_users_class_fails_the_run_and_keeps_its_rows(tmp_path) -> None:
+    ended = run_experiment(experiment(tmp_path / "run", _Breaks(lr=1e-3)))
+    run = read_run(tmp_path / "run")
+    assert (ended.status, run.state) == (Status.FAILED, "failed")
+    assert run.status["reason"] == ended.error == "ZeroDivisionError: at the third step"
+    assert run.rows["step"].tolist() == [0, 1, 2, 3]
+    assert "Traceback" in (tmp_path / "run" / "run.log").read_text()
+
+
+class _Interrupted(SGD):
+    def step(self, problem, state):
+        if state.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().step(problem, state)
+
+
+def test_a_signal_ends_the_run_after_its_step(tmp_path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    ended = run_experiment(experiment(tmp_path / "run", _Interrupted(lr=1e-3)))
+    assert (ended.status, ended.signal) == (Status.INTERRUPTED, signal.SIGTERM)
+    assert read_run(tmp_path / "run").rows["step"].tolist() == [0, 1, 2, 3, 4]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("optimizer", [BFGS(), Newton()], ids=repr)
+def test_a_matrix_that_does_not_fit_is_refused_before_anything_is_written(tmp_path, monkeypatch, optimizer) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 8)
+    with pytest.raises(TooLargeError, match="optimizer=lbfgs"):
+        run_experiment(experiment(tmp_path / "run", optimizer))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_run_replaces_what_an_unfinished_one_left(tmp_path) -> None:
+    run_experiment(experiment(tmp_path / "run", _Breaks(lr=1e-3)))
+    run_experiment(experiment(tmp_path / "run", SGD(lr=1e-3)))
+    assert read_run(tmp_path / "run").rows["step"].tolist() == list(range(10))
+    assert not (tmp_path / "run" / "run.log").exists()
