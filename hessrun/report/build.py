@@ -12,14 +12,17 @@ from typing import Any
 
 from hessrun.errors import RecordError
 from hessrun.record import Run, find_runs, read_runs
+from hessrun.record.writer import to_json
 from hessrun.report import tables
 from hessrun.report.figures import figures
 from hessrun.report.groups import Group, grouped
 from hessrun.report.page import Section, html, markdown
-from hessrun.report.prose import conclusion, discussion
+from hessrun.report.prose import conclusion, discussion, setting
+from hessrun.report.summary import summary
 
 MARKER = "report.json"
 REPORT_VERSION = 1
+_OWN = frozenset({MARKER, "report.md", "report.html", "figures", "tables"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def build(
     progress: wraps the iterable of problems, for example tqdm.
     Raises RecordError, with nothing written, where `runs` hold no readable row or `out` holds anything but a report.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     _refuse_foreign(out)
     found, missing = _read(runs)
     groups = grouped(found)
@@ -49,8 +52,11 @@ def build(
         named = ", ".join(map(str, runs))
         detail = f" ({missing[0]})" if missing else ""
         raise RecordError(f"{named}: no run holds a readable row{detail}. Give a folder of runs that have started.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise RecordError(f"{out}: cannot be written ({error.strerror}); give another folder.") from None
     try:
         _write(work, _sections(groups, missing, progress), groups, missing)
         work.chmod(0o777 & ~_umask())
@@ -80,6 +86,9 @@ def _refuse_foreign(out: Path) -> None:
         ours = False
     if not ours:
         raise RecordError(f"{out}: is not empty and holds no earlier report; give another folder or empty it.")
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in _OWN)
+    if foreign:
+        raise RecordError(f"{out}: holds {foreign[0]} beside an earlier report; move it or give another folder.")
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -114,10 +123,8 @@ def _sections(
             tables.spectra(group, f"{prefix}-spectra"),
             tables.runs(group, f"{prefix}-runs"),
         ]
-        facts = f"{group.n_parameters} parameters, {group.n_examples} training examples, {len(group.runs)} runs."
-        pictures = figures(group, prefix)
         kept = [table for table in made if table is not None]
-        results.append(Section(f"Results: {group.title}", [facts], pictures, kept))
+        results.append(Section(f"Results: {group.title}", [setting(group)], figures(group, prefix), kept))
         texts.append(Section(f"Discussion: {group.title}", discussion(group)))
         answers.append(Section(f"Conclusion: {group.title}", conclusion(group)))
     sections = [*results, *texts, *answers]
@@ -129,15 +136,10 @@ def _sections(
 
 
 def _numbers(groups: list[Group], sections: list[Section], missing: list[str]) -> dict[str, Any]:
-    """What report.json holds: the tables as rows of cells, the prose, and what is missing."""
+    """What report.json holds: the numbers, the prose, and what is missing."""
     return {
         "hessrun_report": REPORT_VERSION,
-        "problems": [
-            {"title": g.title, "n_parameters": g.n_parameters, "runs": [r.path.name for r in g.runs]} for g in groups
-        ],
-        "tables": {
-            t.name: [dict(zip(t.header, row, strict=True)) for row in t.rows] for s in sections for t in s.tables
-        },
+        "problems": [summary(group) for group in groups],
         "text": {s.title: s.paragraphs for s in sections},
         "missing": missing,
     }
@@ -155,5 +157,4 @@ def _write(folder: Path, sections: list[Section], groups: list[Group], missing: 
                 (folder / "tables" / f"{table.name}.{kind}").write_text(text, encoding="utf-8")
     (folder / "report.md").write_text(markdown(sections), encoding="utf-8")
     (folder / "report.html").write_text(html(sections), encoding="utf-8")
-    text = json.dumps(_numbers(groups, sections, missing), indent=2, allow_nan=False, ensure_ascii=False)
-    (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+    (folder / MARKER).write_text(to_json(_numbers(groups, sections, missing), indent=2) + "\n", encoding="utf-8")

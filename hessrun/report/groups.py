@@ -82,7 +82,8 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    return _flat(run.config.get("optimizer") or {})
+    """What sets runs of one optimizer apart: its options, the precision and the device."""
+    return _flat(run.config.get("optimizer") or {}) | {key: run.manifest.get(key) for key in ("dtype", "device")}
 
 
 def _problem_key(run: Run) -> str:

@@ -63,6 +63,11 @@ def comparable(group: Group) -> list[Entry]:
     return [entry for entry in group.entries if entry.is_comparable]
 
 
+def contenders(group: Group) -> list[Entry]:
+    """The comparable entries that are not first-order methods: what the baseline is compared with."""
+    return [entry for entry in comparable(group) if not entry.is_first_order]
+
+
 def baseline(group: Group) -> Entry | None:
     """The first-order entry of the lowest median final training loss, a finite one; None without one."""
     found = [e for e in comparable(group) if e.is_first_order and math.isfinite(median_final_loss(e))]
@@ -82,6 +87,24 @@ def cost_to_reach(run: Run, target: float, axis: str) -> float:
     """What a run had spent on `axis` at the first row whose training loss is at most `target`; infinite if none is."""
     reached = np.flatnonzero(column(run, "train_loss") <= target)
     return float(column(run, axis)[reached[0]]) if reached.size else math.inf
+
+
+def median_cost(entry: Entry, target: float, axis: str) -> float:
+    """The median over seeds of `cost_to_reach`, a miss counting as infinite."""
+    costs = sorted(cost_to_reach(run, target, axis) for run in entry.runs)
+    return (costs[(len(costs) - 1) // 2] + costs[len(costs) // 2]) / 2
+
+
+def milliseconds_per_iteration(entry: Entry) -> float:
+    """The median over seeds of optimizer milliseconds an iteration; nan where no iteration was made."""
+    costs = [1e3 * last(r, "seconds") / last(r, "step") for r in entry.runs if last(r, "step") > 0]
+    return spread(costs).median
+
+
+def passes_per_iteration(entry: Entry) -> float:
+    """The median over seeds of passes an iteration; nan where no iteration was made."""
+    costs = [(last(r, "passes") - column(r, "passes")[0]) / last(r, "step") for r in entry.runs if last(r, "step") > 0]
+    return spread(costs).median
 
 
 def common_budget(entries: Sequence[Entry], axis: str) -> float:

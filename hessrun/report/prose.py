@@ -1,10 +1,25 @@
 """Discussion and conclusion: sentences made from the numbers of the records, and none without a number."""
 
 import math
+from collections.abc import Iterable
 
 from hessrun.report.groups import Entry, Group
-from hessrun.report.numbers import AXES, baseline, common_budget, comparable, last, median_loss_at, spread
-from hessrun.report.tables import milliseconds_per_iteration, passes_per_iteration, shown, statuses
+from hessrun.report.numbers import (
+    AXES,
+    baseline,
+    common_budget,
+    contenders,
+    largest,
+    last,
+    median_cost,
+    median_loss_at,
+    milliseconds_per_iteration,
+    passes_per_iteration,
+    smallest,
+    spread,
+    target_of,
+)
+from hessrun.report.tables import shown, statuses
 
 _SEEDS_FOR_CLAIMS = 8
 _TIE = 1e-9
@@ -19,8 +34,24 @@ def _amount(amount: float, words: str) -> str:
     return f"{shown(amount)} {words.removesuffix('s') if amount == 1 else words}"
 
 
-def _others(group: Group, base: Entry) -> list[Entry]:
-    return [entry for entry in comparable(group) if entry.is_hessian_method and entry is not base]
+def _listed(words: Iterable[object]) -> str:
+    """`a`, `a and b`, `a, b and c`, each once."""
+    distinct = list(dict.fromkeys(map(str, words)))
+    return " and ".join([", ".join(distinct[:-1]), distinct[-1]] if len(distinct) > 1 else distinct)
+
+
+def setting(group: Group) -> str:
+    """What was run, on what: sizes, runs, seeds, precision, device and threads."""
+    manifests = [run.manifest for run in group.runs]
+    seeds = len({str(m.get("seed")) for m in manifests})
+    text = f"{plural(group.n_parameters, 'parameter')}, {plural(group.n_examples, 'training example')}; "
+    text += f"{plural(len(manifests), 'run')} of {plural(len(group.entries), 'optimizer')} over {plural(seeds, 'seed')}"
+    if all("dtype" in m and "device" in m for m in manifests):
+        names = _listed(str(m.get("device_name") or m["device"]) for m in manifests)
+        text += f", in {_listed(m['dtype'] for m in manifests)} on {names}"
+        if all("threads" in m for m in manifests):
+            text += f", threads: {_listed(m['threads'] for m in manifests)}"
+    return text + "."
 
 
 def _versus(label: str, loss: float, base: str, reference: float, minimum: float | None) -> str:
@@ -28,7 +59,7 @@ def _versus(label: str, loss: float, base: str, reference: float, minimum: float
     if not (math.isfinite(loss) or math.isfinite(reference)):
         return f"{label} and {base} both hold no finite median loss"
     if math.isinf(loss) or math.isinf(reference):
-        return f"{label} {shown(loss)} against {shown(reference)} for {base} (∞: diverged)"
+        return f"{label} {shown(loss)} against {shown(reference)} for {base} (∞: diverged or not finite)"
     if abs(loss - reference) <= _TIE * max(abs(loss), abs(reference)):
         return f"{label} ties with {base} at {shown(loss)}"
     word = "lower" if loss < reference else "higher"
@@ -73,25 +104,57 @@ def _steps_cost(base: Entry, others: list[Entry]) -> str | None:
     )
 
 
+def _place(which: str, steps: list[int]) -> str:
+    """Where the runs of an optimizer were probed first or last."""
+    if min(steps) == max(steps):
+        return f"at step {steps[0]}"
+    return f"at the {which} probe (steps {min(steps)} to {max(steps)})"
+
+
 def _curvature(group: Group) -> list[str]:
+    """A sentence or two for each optimizer: the ends of the spectrum, then what only an exact one tells."""
     sentences = []
     for entry in group.entries:
-        exact = [[s for s in run.spectra if s.negative >= 0] for run in entry.runs]
-        exact = [found for found in exact if found]
-        if not exact:
+        probed = [run.spectra for run in entry.runs if run.spectra]
+        if not probed:
             continue
-        first, final = (spread([found[i].negative_share for found in exact]).median for i in (0, -1))
-        steps = (min(f[0].step for f in exact), max(f[-1].step for f in exact))
-        indefinite = sum(found[0].is_indefinite for found in exact)
-        text = f"{entry.label}: the Hessian was indefinite at the first probe (step {steps[0]}) in {indefinite} of "
-        text += f"{plural(len(exact), 'run')}; the median share of negative eigenvalues was {100 * first:.3g}%"
-        if steps[1] > steps[0]:
-            text += f" there and {100 * final:.3g}% at the last (step {steps[1]})"
-        kappa = spread([found[-1].condition_number for found in exact]).median
-        if math.isfinite(kappa):
-            text += f", where |λ| max / |λ| min above the noise floor was {shown(kappa)}"
-        sentences.append(text + ".")
+        places = {_place("first", [found[0].step for found in probed]): 0}
+        if any(len(found) > 1 for found in probed):
+            places[_place("last", [found[-1].step for found in probed])] = -1
+        judged = [found[0] for found in probed if math.isfinite(found[0].noise_floor)]
+        text = f"{entry.label}: at the first probe the Hessian had an eigenvalue below minus the noise floor in "
+        text += f"{sum(s.is_indefinite for s in judged)} of {plural(len(judged), 'run')}"
+        ranges = []
+        for place, index in places.items():
+            low, high = (spread([end(found[index]) for found in probed]).median for end in (smallest, largest))
+            if math.isfinite(low) and math.isfinite(high):
+                ranges.append(f"from {shown(low)} to {shown(high)} {place}")
+        text += f"; its eigenvalues ranged {' and '.join(ranges)}" if ranges else ""
+        exact = [known for found in probed if (known := [s for s in found if s.negative >= 0])]
+        if exact:
+            shares = [spread([known[i].negative_share for known in exact]).median for i in places.values()]
+            listed = " and ".join(f"{100 * share:.3g}% {place}" for share, place in zip(shares, places, strict=True))
+            text += f"; {listed} of them were negative"
+            kappa = spread([known[-1].condition_number for known in exact]).median
+            if math.isfinite(kappa):
+                text += f"; |λ| max / |λ| min above the noise floor was {shown(kappa)} at the last probe"
+        sentences.append(text + " (medians).")
     return sentences
+
+
+def _to_target(group: Group, base: Entry, others: list[Entry]) -> str | None:
+    found = target_of(group)
+    if found is None:
+        return None
+    parts = []
+    for entry in (base, *others):
+        costs = {axis: median_cost(entry, found[0], axis) for axis in AXES}
+        if math.isfinite(costs["step"]):
+            spent = (_amount(costs[axis], words) for axis, words in AXES.items())
+            parts.append(f"{entry.label} took {_listed(spent)}")
+        else:
+            parts.append(f"{entry.label} did not reach it in the median")
+    return f"To a training loss of {found[0]:.4g}, {found[1]}: {'; '.join(parts)} (medians, a miss counts as infinite)."
 
 
 def _generalisation(group: Group) -> str | None:
@@ -108,21 +171,31 @@ def discussion(group: Group) -> list[str]:
     """Paragraphs on one problem: equal budgets, the cost of a step, curvature, generalisation, failures."""
     paragraphs = []
     base = baseline(group)
-    others = _others(group, base) if base is not None else []
+    others = contenders(group)
     if base is not None and others:
         paragraphs += _equal_budgets(group, base, others)
-        cost = _steps_cost(base, others)
-        paragraphs += [cost] if cost else []
+        more = (_to_target(group, base, others), _steps_cost(base, others))
+        paragraphs += [text for text in more if text is not None]
     else:
         paragraphs.append(
             f"{plural(len(group.entries), 'optimizer')} ran, and a first-order baseline with a finite loss beside a "
-            "Hessian method is not among them: no comparison is made."
+            "method to compare with it are not both among them: no comparison is made."
         )
     paragraphs += _curvature(group)
     accuracy = _generalisation(group)
     paragraphs += [accuracy] if accuracy else []
     bad = [e for e in group.entries if any(r.state in ("diverged", "failed", "interrupted", "running") for r in e.runs)]
     paragraphs += [f"Not every run of {e.label} finished: {statuses(e)}." for e in bad]
+    apart = [entry for entry in group.entries if not entry.is_comparable]
+    if apart:
+        count = sum(len(entry.runs) for entry in apart)
+        names = _listed(entry.label for entry in apart)
+        paragraphs.append(f"{plural(count, 'run')} ({names}) minimised another function: left out of the comparisons.")
+    clocks = {(r.manifest.get("device_name"), r.manifest.get("threads")) for r in group.runs}
+    if len(clocks) > 1:
+        paragraphs.append(
+            f"The runs were timed on {len(clocks)} settings of machine and threads: seconds mislead here."
+        )
     warned = sum(bool(run.manifest.get("warnings")) for run in group.runs)
     if warned:
         first = next(run.manifest["warnings"][0] for run in group.runs if run.manifest.get("warnings"))
@@ -130,36 +203,39 @@ def discussion(group: Group) -> list[str]:
     return paragraphs
 
 
+def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str) -> str | None:
+    """Whether the Hessian methods stand lower than the baseline at the common budget on one axis."""
+    methods = [entry for entry in others if entry.is_hessian_method]
+    amount = common_budget([base, *others], axis)
+    if not amount > 0:
+        return None
+    reference = median_loss_at(base, axis, amount)
+    lower = reference - _TIE * abs(reference) if math.isfinite(reference) else reference
+    ahead = [entry.label for entry in methods if median_loss_at(entry, axis, amount) < lower]
+    word = "no" if not ahead else "yes" if len(ahead) == len(methods) else "in part"
+    who = f" ({_listed(ahead)})" if ahead else ""
+    return (
+        f"{how}, {word}: at {_amount(amount, AXES[axis])}, {len(ahead)} of {plural(len(methods), 'Hessian method')}"
+        f"{who} had a lower median training loss than {base.label}, the first-order method that ended lowest."
+    )
+
+
 def conclusion(group: Group) -> list[str]:
     """The short answer on one problem, by iteration, by the clock and by pass, and what cannot be said."""
-    base = baseline(group)
-    others = _others(group, base) if base is not None else []
+    base, others = baseline(group), contenders(group)
     paragraphs = []
-    if base is None or not others:
+    if base is None or not any(entry.is_hessian_method for entry in others):
         paragraphs.append(
             f"From {plural(len(group.runs), 'run')} the question whether Hessian methods train faster has no answer: "
-            "it takes a first-order run and a Hessian run on one problem."
+            "it takes a first-order run with a finite loss and a Hessian run on one problem."
         )
     else:
-        answers = []
-        for axis, words in AXES.items():
-            amount = common_budget([base, *others], axis)
-            if amount > 0:
-                reference = median_loss_at(base, axis, amount)
-                ahead = [
-                    e.label
-                    for e in others
-                    if median_loss_at(e, axis, amount) < reference * (1 - _TIE * math.copysign(1, reference))
-                ]
-                who = f" ({', '.join(ahead)})" if ahead else ""
-                answers.append(f"at {_amount(amount, words)}, {len(ahead)} of {len(others)}{who}")
-        if answers:
-            paragraphs.append(
-                f"Hessian methods with a lower median training loss than {base.label}: {'; '.join(answers)}."
-            )
-        else:
-            paragraphs.append(f"{plural(len(group.runs), 'run')} share no budget above 0: no comparison is made.")
-    seeds = min(len(entry.runs) for entry in group.entries)
+        hows = {"step": "By iteration", "passes": "By pass", "seconds": "By the clock"}
+        answers = [_answer(group, base, others, axis, how) for axis, how in hows.items()]
+        paragraphs += [answer for answer in answers if answer is not None]
+        if not paragraphs:
+            paragraphs.append(f"No budget above 0 is common to the {len(group.runs)} runs: no comparison is made.")
+    seeds = min(len({str(run.manifest.get("seed")) for run in entry.runs}) for entry in group.entries)
     if seeds < _SEEDS_FOR_CLAIMS:
         paragraphs.append(f"No claim of significance is made: the medians stand on as few as {plural(seeds, 'seed')}.")
     else:

@@ -6,8 +6,19 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from hessrun.report.groups import PASSES, Entry, Group, column, end_word
-from hessrun.report.numbers import AXES, Spread, cost_to_reach, last, spread, target_of
+from hessrun.report.groups import PASSES, Entry, Group, end_word
+from hessrun.report.numbers import (
+    AXES,
+    Spread,
+    cost_to_reach,
+    largest,
+    last,
+    median_cost,
+    milliseconds_per_iteration,
+    smallest,
+    spread,
+    target_of,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,15 @@ class Table:
 
 
 def _latex(text: str) -> str:
-    escaped = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "∞": r"$\infty$"}
+    escaped = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "∞": r"$\infty$",
+        "λ": r"$\lambda$",
+        "–": "--",
+        "|": r"\textbar{}",
+    }
     return "".join(escaped.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)
 
 
@@ -62,18 +81,6 @@ def _over(entry: Entry, name: str) -> str:
     lost = sum(not math.isfinite(v) for v in values)
     note = f" ({lost} of {len(values)} not finite)" if 0 < lost < len(values) else ""
     return _cell(spread(values)) + note
-
-
-def milliseconds_per_iteration(entry: Entry) -> float:
-    """The median over seeds of optimizer milliseconds an iteration; nan where no iteration was made."""
-    costs = [1e3 * last(r, "seconds") / last(r, "step") for r in entry.runs if last(r, "step") > 0]
-    return spread(costs).median
-
-
-def passes_per_iteration(entry: Entry) -> float:
-    """The median over seeds of passes an iteration; nan where no iteration was made."""
-    costs = [(last(r, "passes") - column(r, "passes")[0]) / last(r, "step") for r in entry.runs if last(r, "step") > 0]
-    return spread(costs).median
 
 
 def statuses(entry: Entry) -> str:
@@ -130,11 +137,9 @@ def targets(group: Group, name: str) -> Table | None:
             continue
         cells = []
         for axis in AXES:
-            amounts = sorted(cost_to_reach(run, target, axis) for run in e.runs)
-            missed = sum(map(math.isinf, amounts))
-            middle = (amounts[(len(amounts) - 1) // 2] + amounts[len(amounts) // 2]) / 2
-            note = f" ({missed} of {len(amounts)} not reached)" if missed else ""
-            cells.append(shown(middle) + note)
+            missed = sum(math.isinf(cost_to_reach(run, target, axis)) for run in e.runs)
+            note = f" ({missed} of {len(e.runs)} not reached)" if missed else ""
+            cells.append(shown(median_cost(e, target, axis)) + note)
         rows.append((e.label, *cells))
     caption = f"{group.title}: cost to reach a training loss of {target:.6g}, {source}; a miss counts as infinite."
     return Table(name, caption, ("optimizer", *AXES.values()), rows)
@@ -146,15 +151,16 @@ def spectra(group: Group, name: str) -> Table | None:
     for entry in group.entries:
         for run in entry.runs:
             for s in run.spectra:
-                top = float(s.largest[0]) if s.largest.size else math.nan
-                bottom = float(s.smallest[0]) if s.smallest.size else math.nan
                 count = str(s.negative) if s.negative >= 0 else "–"
-                floor = f"{shown(s.noise_floor)} {s.noise_floor_source}".strip()
-                facts = (shown(top), shown(bottom), count, shown(s.condition_number), floor, s.kind)
+                floor = (shown(s.noise_floor), s.noise_floor_source or "–")
+                facts = (shown(largest(s)), shown(smallest(s)), count, shown(s.condition_number), *floor, s.kind)
                 rows.append((entry.label, str(run.manifest.get("seed", "–")), str(s.step), *facts))
     if not rows:
         return None
-    header = ("optimizer", "seed", "step", "λ max", "λ min", "negative", "condition number", "noise floor", "kind")
+    header = (
+        *("optimizer", "seed", "step", "λ max", "λ min", "negative", "condition number"),
+        *("noise floor", "its source", "kind"),
+    )
     caption = (
         f"{group.title}: spectra of the Hessian of the mean training loss (weight decay included). The condition "
         "number is |λ| max / |λ| min over what lies outside the noise floor."
