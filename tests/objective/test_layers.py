@@ -109,6 +109,7 @@ def _partly_frozen() -> nn.Module:
 LAYERED: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(IN, OUT),
     "one hidden layer": lambda: nn.Sequential(nn.Linear(IN, 4), nn.Tanh(), nn.Linear(4, OUT)),
+    "narrow": lambda: nn.Sequential(nn.Linear(IN, 2), nn.Tanh(), nn.Linear(2, OUT)),
     "two hidden layers": lambda: nn.Sequential(
         nn.Linear(IN, 4), nn.SiLU(), nn.Linear(4, 6), nn.ReLU(inplace=True), nn.Linear(6, OUT)
     ),
