@@ -28,11 +28,7 @@ def run_hydra(words: Sequence[str]) -> int:
     # An installed script does not see the working folder; the user's classes are there.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    # The scan for plugins does not look inside an editable install: the import puts ours on the list.
-    _refuse_unknown_flags(words)
-    Plugins.instance()
-    sweeper = importlib.import_module("hydra_plugins.hessrun_sweeper.sweeper")
-    Plugins.instance().register(sweeper.HessrunSweeper)
+    register_sweeper()
     kept, sys.argv = sys.argv, ["hessrun", *words]
     try:
         _task()
@@ -45,6 +41,13 @@ def run_hydra(words: Sequence[str]) -> int:
 
         print_table(OUTCOMES.found)
     return OUTCOMES.exit_code()
+
+
+def register_sweeper() -> None:
+    """Put our sweeper on Hydra's list: its scan for plugins does not look inside an editable install."""
+    Plugins.instance()
+    sweeper = importlib.import_module("hydra_plugins.hessrun_sweeper.sweeper")
+    Plugins.instance().register(sweeper.HessrunSweeper)
 
 
 def _refuse_unknown_flags(words: Sequence[str]) -> None:
