@@ -1,0 +1,69 @@
+"""Figures: fixed looks, ticks in plain characters, no picture without data."""
+
+import pytest
+from matplotlib.figure import Figure
+
+from hessrun.record import read_run
+from hessrun.report.figures import figures, looks
+from hessrun.report.groups import Entry, grouped
+from hessrun.report.ticks import number, power, tick_plainly
+
+
+def test_a_known_name_looks_the_same_whoever_else_is_there():
+    alone = looks([Entry("lbfgs", "lbfgs", ())])
+    among = looks([Entry(name, name, ()) for name in ("mine", "gd", "adam", "lbfgs", "newton")])
+    assert alone["lbfgs"] == among["lbfgs"]
+
+
+def test_no_two_of_many_entries_look_alike():
+    entries = [Entry(f"gd (lr={k})", "gd", ()) for k in range(20)]
+    assert len(set(looks(entries).values())) == 20
+
+
+def test_what_is_not_recorded_is_not_drawn(tmp_path, write_run):
+    folder = write_run(tmp_path, "gd", 0, [1.0, 0.5], spectra=False, accuracy=False)
+    (group,) = grouped([read_run(folder)])
+    assert [picture.name for picture in figures(group, "p")] == ["p-loss", "p-gradient", "p-step"]
+
+
+def test_a_loss_below_zero_and_a_gradient_of_zero_are_drawn_or_left_out(tmp_path, write_run):
+    folder = write_run(tmp_path, "gd", 0, [-1.0, -2.0], spectra=False, accuracy=False)
+    (group,) = grouped([read_run(folder)])
+    assert [picture.name for picture in figures(group, "p")] == ["p-loss", "p-step"]
+
+
+def test_a_known_minimum_makes_the_loss_an_excess(tmp_path, write_run):
+    folder = write_run(tmp_path, "bfgs", 0, [3.0, 2.0, 1.0], spectra=False, accuracy=False, known_minimum=1.0)
+    (group,) = grouped([read_run(folder)])
+    assert "training loss above the minimum against iterations" in figures(group, "p")[0].caption
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(0.0, "0"), (1e-3, "10⁻³"), (-1e12, "−10¹²"), (0.1, "0.1"), (-10.0, "−10"), (2e-3, "")]
+)
+def test_powers_of_ten(value, label):
+    assert power(value) == label
+
+
+def test_a_minus_sign():
+    assert number(-0.25) == "−0.25"
+
+
+@pytest.mark.parametrize(
+    ("scale", "limits", "labels"),
+    [
+        ("log", (1.0, 2.0), {"1.2", "1.4"}),
+        ("log", (0.9, 12.0), {"1", "2", "5", "10"}),
+        ("log", (1e-6, 1.0), {"10⁻⁴", "10⁻²"}),
+        ("symlog", (-1e4, 1e4), {"0"}),
+        ("linear", (0.0, 1.0), {"0.2", "0.4"}),
+    ],
+)
+def test_ticks_of_each_scale(scale, limits, labels):
+    axes = Figure().subplots()
+    axes.set_yscale(scale)
+    axes.set_ylim(*limits)
+    tick_plainly(axes.yaxis, limits)
+    shown = {text for text in axes.yaxis.get_major_formatter().format_ticks(axes.yaxis.get_majorticklocs()) if text}
+    assert labels <= shown
+    assert len(shown) <= 12
