@@ -12,6 +12,7 @@ D takes one backward pass per output of a Linear layer, K in all, where products
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +24,16 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 # So few examples are enough to see which layer is called how often, and on what shape.
 _SAMPLE = 3
-# What is propagated at a time holds at most half a Hessian, or this many numbers where that is more.
-_NUMBERS_PER_CHUNK = 2**22
+_FEWEST_EXAMPLES = 64
+# The product with a random vector may differ by this many rounding errors of n additions, relative to its norm.
+_ROUNDINGS = 1e3
 
 
 @dataclass(frozen=True)
 class _Layer:
     """A Linear layer; its trained parameters stand in the flat vector from `weight` and `bias` on (None: frozen)."""
 
+    name: str
     module: nn.Linear
     weight: int | None
     bias: int | None
@@ -54,235 +57,216 @@ class _Layer:
         ones = seen.new_ones(self.length - self.n_inputs, len(seen))
         return torch.cat([seen.detach().T[: self.n_inputs], ones])
 
-    def pieces(self, output: int | None = None) -> Iterator[tuple[slice, slice]]:
-        """For each parameter, where it stands in the flat vector (of one output, or of all) and its entries of u."""
-        starts = ((self.weight, slice(0, self.n_inputs)), (self.bias, slice(self.n_inputs, self.length)))
-        for start, entries in starts:
-            if start is not None:
-                count = entries.stop - entries.start
-                first, outputs = (start, self.width) if output is None else (start + output * count, 1)
-                yield slice(first, first + outputs * count), entries
+    def pieces(self) -> Iterator[tuple[int, slice]]:
+        """Each parameter: where it starts in the flat vector, and its entries of u for one output."""
+        if self.weight is not None:
+            yield self.weight, slice(0, self.n_inputs)
+        if self.bias is not None:
+            yield self.bias, slice(self.n_inputs, self.length)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A call of a layer: its input [B, in_features] and the perturbation of its output, [B, out_features]."""
+class _UnfitError(Exception):
+    """The module calls a layer twice, or not on [examples, features]."""
 
-    layer: _Layer
-    seen: Tensor
-    shift: Tensor
 
-    def fits(self, examples: int) -> bool:
-        return self.seen.ndim == 2 and len(self.seen) == examples
+class _Watch:
+    """Hooks that note each layer's input [B, in] and add a perturbation of zeros, [B, out], to its output."""
+
+    def __init__(self, examples: int) -> None:
+        self._examples = examples
+        self.layers: list[_Layer] = []
+        self.seen: list[Tensor] = []
+        self.shifts: list[Tensor] = []
+
+    def hook(self, layer: _Layer, _: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if len(args) != 1 or args[0].ndim != 2 or len(args[0]) != self._examples or layer in self.layers:
+            raise _UnfitError
+        shift = torch.zeros_like(output, requires_grad=torch.is_grad_enabled())
+        self.layers.append(layer)
+        self.seen.append(args[0].clone())  # what follows may write into it
+        self.shifts.append(shift)
+        return output + shift
 
 
 class LayeredHessian:
-    """The Hessian of the mean loss of a network whose trained parameters all sit in Linear layers; made by `inspect`.
+    """The Hessian of the mean loss of a network whose parameters all sit in Linear layers; made by `inspect`.
 
-    dim: n, the number of trained parameters; columns: K, the sum of the layers' widths, which is what is propagated.
+    columns: K, the sum of the layers' widths, which is what is propagated; dim: n, the trained parameters.
     """
 
     def __init__(self, module: nn.Module, layers: list[_Layer]) -> None:
         self._module, self._layers = module, layers
-        self.dim = sum(layer.width * layer.length for layer in layers)
         self.columns = sum(layer.width for layer in layers)
+        self.dim = sum(layer.width * layer.length for layer in layers)
 
     @classmethod
     def inspect(cls, module: nn.Module, inputs: Tensor) -> "LayeredHessian | None":
         """The way by layers for `module`, judged on the first of `inputs` [N, ...]; None where it does not apply.
 
         It applies where every trained parameter is the weight or bias of one nn.Linear that is called exactly once,
-        on [examples, features]; around the layers anything may stand. What only the numbers show (examples that are
-        mixed, a weight that is used elsewhere too) is for `agrees` to find.
+        on [examples, features]. What only the numbers show (examples that are mixed, a weight used elsewhere as well)
+        is for `agrees` to find.
         """
         layers = _linear_layers(module)
         if not layers:
             return None
         sample = inputs[:_SAMPLE]
-        with torch.no_grad():
-            _, calls = _forward(module, layers, {}, sample)
-        once = len(calls) == len(layers) == len({id(call.layer) for call in calls})
-        if not once or not all(call.fits(len(sample)) for call in calls):
+        try:
+            with torch.no_grad():
+                watch = _watched_call(module, layers, {}, sample)[1]
+        except _UnfitError:
             return None
-        return cls(module, [call.layer for call in calls])
+        return cls(module, watch.layers) if len(watch.layers) == len(layers) else None
 
     def hessian(
-        self,
-        parameters: Mapping[str, Tensor],
-        loss: Loss,
-        inputs: Tensor,
-        targets: Tensor,
-        *,
-        chunk_size: int | None = None,
+        self, parameters: Mapping[str, Tensor], loss: Loss, inputs: Tensor, targets: Tensor, *, chunk_size: int
     ) -> Tensor | None:
-        """The Hessian of loss(module(inputs), targets) in the trained parameters, [n, n], symmetric to the last bit.
+        """The Hessian [n, n] of the mean of `loss` over all examples, symmetric to the last bit.
 
-        parameters: the trained parameters by name, at the point; their order in x is that of
-        `module.named_parameters()`, each row-major. loss: a mean over its examples, and so is the Hessian: no weight
-        decay is added. chunk_size: propagate at most so many examples at a time, besides the bound from n that keeps
-        the whole within four matrices [n, n].
-
-        None where the module calls its layers otherwise than it did for `inspect`. The module, its gradients, mode,
-        hooks and buffers, and the random state are left as they were.
+        parameters: the trained ones by name; loss: (outputs [B, ...], targets [B, ...]) -> the mean over B examples.
+        inputs, targets: [N, ...]; chunk_size: the most examples that go through the module at once.
+        None where the module calls its layers otherwise at these parameters than it did at the inspection.
         """
-        sums = _Sums(self._layers, inputs, self.dim, next(iter(parameters.values())).dtype)
-        constants = {name: tensor.detach() for name, tensor in parameters.items()}
-        size = min(chunk_size or len(inputs), self._chunk_size())
-        for some, wanted in zip(torch.split(inputs, size), torch.split(targets, size), strict=True):
-            with torch.enable_grad():
-                outputs, calls = _forward(self._module, self._layers, constants, some)
-                if [call.layer for call in calls] != self._layers or not all(call.fits(len(some)) for call in calls):
-                    return None
-                gradients = _gradients(loss(outputs, wanted) * (len(some) / len(inputs)), calls)
-            sums.add(calls, gradients)
-        return sums.hessian()
+        named = {name: value.detach() for name, value in parameters.items()}
+        like = next(iter(named.values()))
+        diagonal = [SymmetricSum(a.width, a.length, like.dtype, like.device) for a in self._layers]
+        cross = {
+            (i, j): CrossSum(a.width, a.length, b.width, b.length, like.dtype, like.device)
+            for i, a in enumerate(self._layers)
+            for j, b in enumerate(self._layers[:i])
+        }
+        size = min(chunk_size, max(_FEWEST_EXAMPLES, self.dim**2 // self._numbers_per_example))
+        for some, labels in zip(torch.split(inputs, size), torch.split(targets, size), strict=True):
+            try:
+                self._add(diagonal, cross, named, lambda o, y=labels: len(y) * loss(o, y), some)  # type: ignore[misc]
+            except _UnfitError:
+                return None
+        return self._assembled(diagonal, cross, like).div_(len(inputs))
 
-    def _chunk_size(self) -> int:
-        above = per_example = 0
-        for layer in self._layers:
-            per_example += (layer.width + layer.n_inputs) * above + layer.width**2
-            above += layer.width
-        return max(1, max(self.dim**2 // 2, _NUMBERS_PER_CHUNK) // per_example)
+    @property
+    def _numbers_per_example(self) -> int:
+        """What the second derivatives of one example take."""
+        return sum(
+            a.width * b.width + a.n_inputs * b.width for i, a in enumerate(self._layers) for b in self._layers[: i + 1]
+        )
+
+    def _add(
+        self,
+        diagonal: list[SymmetricSum],
+        cross: dict[tuple[int, int], CrossSum],
+        named: Mapping[str, Tensor],
+        total_loss: Callable[[Tensor], Tensor],
+        inputs: Tensor,
+    ) -> None:
+        with torch.enable_grad():
+            outputs, watch = _watched_call(self._module, self._layers, named, inputs)
+            if watch.layers != self._layers:
+                raise _UnfitError
+            gradients = torch.autograd.grad(
+                total_loss(outputs), watch.shifts, create_graph=True, allow_unused=True, materialize_grads=True
+            )
+        vectors = [layer.vector(seen) for layer, seen in zip(self._layers, watch.seen, strict=True)]
+        for i, (layer, gradient) in enumerate(zip(self._layers, gradients, strict=True)):
+            blocks = _jacobians(gradient, watch.shifts[: i + 1])
+            own = blocks[i]
+            if own is not None:
+                diagonal[i].add(own, vectors[i])
+            jacobians = _jacobians(watch.seen[i], watch.shifts[:i]) if layer.weight is not None else [None] * i
+            for j in range(i):
+                block, jacobian = blocks[j], jacobians[j]
+                if block is not None:
+                    cross[i, j].add(block, vectors[i], vectors[j])
+                if jacobian is not None:
+                    cross[i, j].add_jacobian(gradient.detach().T, jacobian, vectors[j])
+
+    def _assembled(self, diagonal: list[SymmetricSum], cross: dict[tuple[int, int], CrossSum], like: Tensor) -> Tensor:
+        H = torch.empty(self.dim, self.dim, dtype=like.dtype, device=like.device)
+        for i, a in enumerate(self._layers):
+            for o in range(a.width):
+                _write(H, a, o, a, diagonal[i].rows(o))
+                for j, b in enumerate(self._layers[:i]):
+                    rows = cross[i, j].rows(o)
+                    _write(H, a, o, b, rows)
+                    _write(H.T, a, o, b, rows)
+        return H
 
 
-def agrees(hessian: Tensor, curvature: Curvature, generator: torch.Generator | None = None) -> bool:
-    """Whether a Hessian [n, n] gives the same product as `curvature` with one random vector (seeded 0 by default).
+def _write(H: Tensor, layer: _Layer, o: int, other: _Layer, rows: Tensor) -> None:
+    """Put rows [length, width', length'], those of output o of `layer`, where the parameters stand."""
+    for start, part in layer.pieces():
+        count = part.stop - part.start
+        place = H[start + o * count : start + (o + 1) * count]
+        for other_start, other_part in other.pieces():
+            other_count = other_part.stop - other_part.start
+            columns = place[:, other_start : other_start + other.width * other_count]
+            columns.view(count, other.width, other_count).copy_(rows[part][:, :, other_part])
 
-    Two different matrices agree with probability 0, up to rounding: |H v - C v| <= eps^0.4 |C v|, which is 5e-7 in
-    float64 and 2e-3 in float32, where near interpolation exact products differ by as much. Not a number agrees with
-    itself. The product is counted on the curvature's objective.
+
+def _jacobians(values: Tensor, shifts: list[Tensor]) -> list[Tensor | None]:
+    """d values / d shift of each example, one [features, width, B] a shift; None where it vanishes identically.
+
+    values: [B, features], shifts: [B, width] each. Examples do not mix, so one backward pass serves all of them.
     """
-    generator = generator or torch.Generator().manual_seed(0)
-    vector = torch.randn(len(hessian), generator=generator, dtype=hessian.dtype).to(hessian.device)
-    expected = curvature @ vector
-    difference = torch.linalg.vector_norm(hessian @ vector - expected)
-    bound = torch.finfo(hessian.dtype).eps ** 0.4 * torch.linalg.vector_norm(expected)
-    return bool((difference <= bound) | ~torch.isfinite(bound))
+    if not values.requires_grad or not shifts:
+        return [None] * len(shifts)
+    found: list[Tensor | None] = [None] * len(shifts)
+    pick = torch.zeros_like(values)
+    for row in range(values.shape[1]):
+        pick[:, row] = 1
+        parts = torch.autograd.grad(values, shifts, pick, retain_graph=True, allow_unused=True)
+        for j, part in enumerate(parts):
+            if part is None:
+                continue
+            block = found[j]
+            if block is None:
+                block = found[j] = part.new_zeros(values.shape[1], part.shape[1], len(part))
+            block[row] = part.T
+        # Only now: behind an identity, the part is `pick` itself.
+        pick[:, row] = 0
+    return found
 
 
-def _linear_layers(module: nn.Module) -> list[_Layer] | None:
-    """The Linear layers with trained parameters; None where such a parameter sits elsewhere, or in two places."""
-    starts: dict[int, int] = {}
-    end = 0
-    for parameter in module.parameters():
-        if parameter.requires_grad:
-            starts[id(parameter)] = end
-            end += parameter.numel()
-    layers: list[_Layer] = []
-    for part in module.modules():
-        own = {name: p for name, p in part.named_parameters(recurse=False) if p.requires_grad}
-        if not own:
-            continue
-        # A subclass may compute anything, and so may a layer whose weight is made from other parameters.
-        if type(part) is not nn.Linear or not own.keys() <= {"weight", "bias"}:
-            return None
-        places = {name: starts.pop(id(parameter), None) for name, parameter in own.items()}
-        if None in places.values():
-            return None
-        layers.append(_Layer(part, places.get("weight"), places.get("bias")))
-    return layers
-
-
-def _forward(
+def _watched_call(
     module: nn.Module, layers: list[_Layer], parameters: Mapping[str, Tensor], inputs: Tensor
-) -> tuple[Tensor, list[_Call]]:
-    """The module's outputs with a perturbation, zero, added to each layer's output, and the layers' calls in order."""
-    calls: list[_Call] = []
-
-    def shift(layer: _Layer) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-        def add(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            shift = torch.zeros_like(output, requires_grad=torch.is_grad_enabled())
-            calls.append(_Call(layer, args[0] if args else output.new_empty(0), shift))
-            return output + shift
-
-        return add
-
-    # Buffers are copies, since a module may write to them; the random state is put back.
-    state = {**parameters, **{name: buffer.clone() for name, buffer in module.named_buffers()}}
+) -> tuple[Tensor, _Watch]:
+    """The outputs, and what the hooks saw; the module's buffers, hooks and the random numbers stay as they are."""
+    watch = _Watch(len(inputs))
     devices = [inputs.device] if inputs.device.type == "cuda" else []
     with ExitStack() as hooks, torch.random.fork_rng(devices=devices):
         for layer in layers:
-            # First of all hooks: the perturbation belongs to the layer's own output.
-            hooks.callback(layer.module.register_forward_hook(shift(layer), prepend=True).remove)
-        return torch.func.functional_call(module, state, (inputs,)), calls
+            handle = layer.module.register_forward_hook(partial(watch.hook, layer))
+            hooks.callback(handle.remove)
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        return torch.func.functional_call(module, {**parameters, **buffers}, (inputs,)), watch
 
 
-def _gradients(value: Tensor, calls: list[_Call]) -> list[Tensor]:
-    """The gradient of a sum over examples in each perturbation, [B, out_features], with its graph."""
-    if not value.requires_grad:
-        return [torch.zeros_like(call.shift) for call in calls]
-    return list(
-        torch.autograd.grad(
-            value, [call.shift for call in calls], create_graph=True, allow_unused=True, materialize_grads=True
-        )
-    )
+def _linear_layers(module: nn.Module) -> list[_Layer] | None:
+    """The Linear layers that hold the trained parameters; None where one sits elsewhere or is shared."""
+    offsets: dict[str, int] = {}
+    n = 0
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if parameter.requires_grad:
+            offsets[name] = n
+            n += parameter.numel()
+    if len(offsets) != sum(parameter.requires_grad for parameter in module.parameters()):
+        return None
+    layers = []
+    for name, part in module.named_modules():
+        # A subclass may compute something else.
+        if type(part) is nn.Linear:
+            prefix = f"{name}." if name else ""
+            weight, bias = offsets.pop(f"{prefix}weight", None), offsets.pop(f"{prefix}bias", None)
+            if weight is not None or bias is not None:
+                layers.append(_Layer(name, part, weight, bias))
+    return None if offsets else layers
 
 
-def _jacobian(values: Tensor, calls: list[_Call]) -> list[Tensor | None]:
-    """The Jacobian of values [B, m] in each call's perturbation [B, p], example by example, [m, p, B]; None for zero.
-
-    Examples do not mix, so that one backward pass gives a row for all of them.
-    """
-    if not calls or not values.requires_grad:
-        return [None for _ in calls]
-    examples, rows = values.shape
-    jacobians: list[Tensor | None] = [None for _ in calls]
-    one = torch.zeros_like(values)
-    for row in range(rows):
-        one[:, row] = 1
-        parts = torch.autograd.grad(values, [call.shift for call in calls], one, retain_graph=True, allow_unused=True)
-        one[:, row] = 0
-        for place, part in enumerate(parts):
-            if part is not None:
-                jacobian = jacobians[place]
-                if jacobian is None:
-                    jacobian = jacobians[place] = values.new_zeros(rows, part.shape[1], examples)
-                jacobian[row] = part.T
-    return jacobians
-
-
-class _Sums:
-    """The blocks k <= l of the Hessian, summed over examples."""
-
-    def __init__(self, layers: list[_Layer], inputs: Tensor, dim: int, dtype: torch.dtype) -> None:
-        self._layers, self._dim, self._dtype, self._device = layers, dim, dtype, inputs.device
-        self._own = [SymmetricSum(layer.width, layer.length, dtype, inputs.device) for layer in layers]
-        self._cross = {
-            (row, column): CrossSum(lower.width, lower.length, upper.width, upper.length, dtype, inputs.device)
-            for row, lower in enumerate(layers)
-            for column, upper in enumerate(layers[:row])
-        }
-
-    def add(self, calls: list[_Call], gradients: list[Tensor]) -> None:
-        """Add a chunk of examples, given the gradients in the perturbations with their graphs."""
-        vectors = [call.layer.vector(call.seen) for call in calls]
-        for row, call in enumerate(calls):
-            second = _jacobian(gradients[row], calls[: row + 1])
-            inputs = _jacobian(call.seen, calls[:row]) if call.layer.n_inputs else [None] * row
-            own = second[row]
-            if own is not None:
-                self._own[row].add(own, vectors[row])
-            for column in range(row):
-                cross, block, jacobian = self._cross[row, column], second[column], inputs[column]
-                if block is not None:
-                    cross.add(block, vectors[row], vectors[column])
-                if jacobian is not None:
-                    cross.add_jacobian(gradients[row].detach().T, jacobian, vectors[column])
-
-    def hessian(self) -> Tensor:
-        """The matrix [n, n]; each block is released once it is written."""
-        hessian = torch.empty(self._dim, self._dim, dtype=self._dtype, device=self._device)
-        for row in reversed(range(len(self._layers))):
-            lower = self._layers[row]
-            for column in range(row + 1):
-                upper = self._layers[column]
-                block = self._own.pop() if column == row else self._cross.pop((row, column))
-                for output in range(lower.width):
-                    values = block.rows(output)
-                    for rows, entries in lower.pieces(output):
-                        for columns, others in upper.pieces():
-                            part = values[entries, :, others].reshape(rows.stop - rows.start, -1)
-                            hessian[rows, columns] = part
-                            if column < row:
-                                hessian[columns, rows] = part.T
-        return hessian
+def agrees(hessian: Tensor, curvature: Curvature, generator: torch.Generator) -> bool:
+    """Whether H [n, n] gives the product of `curvature` with one random vector, up to rounding; counts nothing."""
+    n = len(hessian)
+    vector = torch.randn(n, generator=generator, dtype=hessian.dtype).to(hessian.device)
+    expected = curvature._product(vector)
+    allowed = _ROUNDINGS * torch.finfo(hessian.dtype).eps * n**0.5
+    error = torch.linalg.vector_norm(hessian @ vector - expected)
+    scale = torch.linalg.vector_norm(hessian) + torch.linalg.vector_norm(expected)
+    return bool(error <= allowed * scale)
