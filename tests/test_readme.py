@@ -1,0 +1,65 @@
+"""What the README shows runs as it stands there."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hessrun
+from hessrun.cli.main import HELP
+
+README = Path(__file__).parent.parent / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+COMMANDS = [
+    line.partition("#")[0].split()[1:]
+    for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("hessrun ")
+]
+
+
+def test_the_library_example(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(compile(code, str(README), "exec"), {"__name__": "readme"})  # noqa: S102
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_compose(words: list[str], tmp_path: Path) -> None:
+    if words[0] in ("report", "list"):
+        assert words[0] in HELP
+        return
+    # A sweep is shown by its first cell.
+    one = [word if word.startswith("model.hidden") else word.partition(",")[0] for word in words if word != "-m"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "hessrun", *one, "--cfg", "job"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "optimizer:" in shown.stdout
+
+
+def test_examples_in_docstrings() -> None:
+    names = [m.name for m in pkgutil.walk_packages(hessrun.__path__, "hessrun.") if ".conf" not in m.name]
+    tried = 0
+    for name in ["hessrun", *names]:
+        if name.endswith("__main__") or ".cli.sweeper" in name:
+            continue
+        result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+        assert result.failed == 0, name
+        tried += result.attempted
+    assert tried >= 20
+
+
+def test_every_public_name_exists() -> None:
+    for name in hessrun.__all__:
+        assert getattr(hessrun, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        hessrun.nothing  # noqa: B018
