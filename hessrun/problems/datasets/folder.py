@@ -40,9 +40,10 @@ def fetch_files(dataset: str, folder: Path, names: Sequence[str], download: Call
     """Fetch those of a dataset's files that its folder lacks.
 
     download: torchvision's downloader, given a temporary folder as its root; files come into `folder` whole, by a
-    rename, so that a download that breaks off leaves nothing behind.
+    rename, so that a download that breaks off leaves nothing behind, no empty folder either.
     Raises DataError, which names the files and the folder, where the download fails.
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
@@ -61,6 +62,10 @@ def fetch_files(dataset: str, folder: Path, names: Sequence[str], download: Call
             f"{dataset} cannot be downloaded into {folder} ({reason}): put {', '.join(names)} there, or set "
             "dataset.source to a folder that has them; dataset=digits needs no network."
         ) from error
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):  # not empty: the download is in it
+                path.rmdir()
 
 
 def content_of(path: Path) -> bytes:
