@@ -273,3 +273,16 @@ def test_buffers_stay_as_they_were() -> None:
     layered.hessian(dict(module.named_parameters()), lambda o, _: o.pow(2).mean(), inputs, inputs, chunk_size=N)
     assert int(module[1].num_batches_tracked) == 0  # type: ignore[arg-type]
     assert not module[1].running_mean.any()  # type: ignore[union-attr, operator]
+
+
+def test_rounding_near_interpolation_is_no_disagreement() -> None:
+    """Where the network meets its targets, p - y cancels, and layers and products lose different digits."""
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(200, IN, generator=generator, dtype=torch.float64)
+    risk = _risk(LAYERED["one hidden layer"])
+    risk = EmpiricalRisk(risk.module, functional.cross_entropy, inputs, torch.zeros(200, dtype=torch.long))
+    x = risk.x0.clone()
+    x[-OUT:] = torch.tensor([22.0, 0.0, 0.0], dtype=torch.float64)
+    assert 1e-11 < float(risk.evaluate(x).value) < 1e-8
+    risk.hessian(x)
+    assert risk.counts.hessian_columns == 8
