@@ -181,10 +181,10 @@ def _extremes(group: Group, name: str) -> Picture | None:
 def _spectrum(group: Group, name: str) -> Picture | None:
     """All eigenvalues at the start and at the end, sorted; the noise floor shaded. The first run of each entry."""
     style, widest = looks(group.entries), 0.0
+    floors: list[float] = []
     figure = Figure(figsize=(7.4, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for position, (panel, title) in enumerate(zip(panels, ("first probe", "last probe"), strict=True)):
-        floors = []
         for entry in group.entries:
             exact = [s for s in entry.runs[0].spectra if s.eigenvalues.size]
             if not exact:
@@ -192,20 +192,21 @@ def _spectrum(group: Group, name: str) -> Picture | None:
             s, look = exact[-position], style[entry.label]
             rank = np.arange(1, s.eigenvalues.size + 1)
             panel.plot(rank, np.sort(s.eigenvalues), look.dash, color=look.colour, lw=1.3, label=entry.label)
-            floors.append(s.noise_floor)
+            floors += [s.noise_floor] if math.isfinite(s.noise_floor) else []
             widest = max(widest, float(np.abs(s.eigenvalues).max()))
-        known = [floor for floor in floors if math.isfinite(floor)]
-        if known:
-            panel.axhspan(-max(known), max(known), color="0.8", linewidth=0)
         panel.set(title=title, xlabel="rank, ascending")
     panels[0].set_ylabel("eigenvalue")
     if not widest > 0:
         return None
     panels[0].set_yscale("symlog", linthresh=10.0 ** (math.floor(math.log10(widest)) - 5))  # shared by both
     for panel in panels:
+        if floors:
+            panel.axhspan(-max(floors), max(floors), color="0.8", linewidth=0)
         tick_plainly(panel.xaxis, panel.get_xlim())
         tick_plainly(panel.yaxis, panel.get_ylim())
-    return _render(figure, name, f"{group.title}: eigenvalues of the Hessian, sorted; shaded: the largest noise floor.")
+    caption = f"{group.title}: all eigenvalues of the Hessian, sorted, for the first seed of each optimizer"
+    caption += f"; shaded: the largest noise floor, {max(floors):.2g}." if floors else "."
+    return _render(figure, name, caption)
 
 
 def figures(group: Group, prefix: str) -> list[Picture]:

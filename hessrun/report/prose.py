@@ -31,7 +31,18 @@ def plural(count: int, word: str) -> str:
 
 
 def _amount(amount: float, words: str) -> str:
-    return f"{shown(amount)} {words.removesuffix('s') if amount == 1 else words}"
+    """`1 pass`, `2.5 passes`, `1 iteration`, `3 optimizer seconds`."""
+    single = words.removesuffix("es") if words == "passes" else words.removesuffix("s")
+    return f"{shown(amount)} {single if amount == 1 else words}"
+
+
+def _ratio(value: float) -> str:
+    """Three significant digits, and no exponent below a million."""
+    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
+
+
+def _times(value: float) -> str:
+    return "the same" if _ratio(value) == "1" else f"{_ratio(value)} times as much"
 
 
 def _listed(words: Iterable[object]) -> str:
@@ -68,7 +79,7 @@ def _versus(label: str, loss: float, base: str, reference: float, minimum: float
     above = (min(loss, reference) - floor, max(loss, reference) - floor)
     if above[0] > 0:
         what = "" if minimum is None else " in what is above the minimum"
-        text += f" by a factor of {above[1] / above[0]:.3g}{what}"
+        text += f" by a factor of {_ratio(above[1] / above[0])}{what}"
     return text
 
 
@@ -93,12 +104,12 @@ def _steps_cost(base: Entry, others: list[Entry]) -> str | None:
     for entry in others:
         own_ms, own_passes = milliseconds_per_iteration(entry), passes_per_iteration(entry)
         if math.isfinite(own_ms) and ms > 0:
-            text = f"{entry.label} {shown(own_ms)} ms ({own_ms / ms:.3g} times)"
+            text = f"{entry.label} {shown(own_ms)} ms ({_times(own_ms / ms)})"
             if math.isfinite(own_passes) and passes > 0:
-                text += f" and {shown(own_passes)} passes ({own_passes / passes:.3g} times)"
+                text += f" and {_amount(own_passes, 'passes')} ({_times(own_passes / passes)})"
             parts.append(text)
     return (
-        f"An iteration of {base.label} took {shown(ms)} ms and {shown(passes)} passes; {'; '.join(parts)}."
+        f"An iteration of {base.label} took {shown(ms)} ms and {_amount(passes, 'passes')}; {'; '.join(parts)}."
         if parts
         else None
     )

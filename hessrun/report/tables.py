@@ -59,6 +59,7 @@ def _latex(text: str) -> str:
         "λ": r"$\lambda$",
         "–": "--",
         "|": r"\textbar{}",
+        "×": r"$\times$",
     }
     return "".join(escaped.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)
 
@@ -84,9 +85,9 @@ def _over(entry: Entry, name: str) -> str:
 
 
 def statuses(entry: Entry) -> str:
-    """For example `2 converged, 1 diverged`."""
+    """For example `2 × converged, 1 × diverged`."""
     counted = sorted(Counter(end_word(run).replace("_", " ") for run in entry.runs).items())
-    return ", ".join(f"{count} {word}" for word, count in counted)
+    return ", ".join(f"{count} × {word}" for word, count in counted)
 
 
 def results(group: Group, name: str) -> Table:

@@ -119,3 +119,31 @@ def test_a_target_that_is_missed_and_an_early_convergence(tmp_path, write_run, t
     assert "newton did not reach it in the median" in said
     assert "At 2 iterations, median training loss: newton 0.3, higher than the 0.2 of gd by a factor of 1.5." in said
     assert "∞ (1 of 1 not reached)" in said
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_probes_that_end_at_different_steps_are_not_said_to_share_one(tmp_path, write_run, text):
+    write_run(tmp_path / "runs", "gd", 0, [1.0, 0.5], accuracy=False)
+    write_run(tmp_path / "runs", "gd", 1, [1.0, 0.5, 0.4], accuracy=False)
+    said = text(build([tmp_path / "runs"], tmp_path / "out"))
+    assert "from -1 to 4 at step 0 and from 0.5 to 4 at the last probe (steps 1 to 2)" in said
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_ratios_are_of_what_is_above_a_known_minimum(tmp_path, write_run, text):
+    plain = {"spectra": False, "accuracy": False, "known_minimum": -1.0, "name": "quadratic"}
+    write_run(tmp_path / "runs", "gd", 0, [1.0, 0.0], **plain)
+    write_run(tmp_path / "runs", "newton", 0, [1.0, -0.9998], **plain)
+    said = text(build([tmp_path / "runs"], tmp_path / "out"))
+    assert "newton -0.9998, lower than the 0 of gd by a factor of 5,000 in what is above the minimum" in said
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_method_that_beats_the_baseline_only_by_diverging_is_not_ahead(tmp_path, write_run, text):
+    plain = {"spectra": False, "accuracy": False}
+    write_run(tmp_path / "runs", "gd", 0, [1.0, 0.5], **plain)
+    write_run(tmp_path / "runs", "bfgs", 0, [1.0, -math.inf], state="diverged", status="diverged", **plain)
+    write_run(tmp_path / "runs", "lbfgs", 0, [1.0, 0.4], **plain)
+    said = text(build([tmp_path / "runs"], tmp_path / "out"))
+    assert "By iteration, in part: at 1 iteration, 1 of 2 Hessian methods (lbfgs)" in said
+    assert "Not every run of bfgs finished: 1 × diverged." in said
