@@ -105,7 +105,9 @@ def _target_table(targets: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 def _numbers(value: object, what: str) -> npt.NDArray[Any]:
     # Copied: a dataset may hand out the same buffer again, and two readings would always be equal.
     array = value.detach().cpu().numpy().copy() if isinstance(value, Tensor) else np.array(value)
-    if array.dtype.kind not in "iubf":
+    # NumPy would take a PIL image too, as [H, W, C] from 0 to 255, where models expect [C, H, W].
+    is_image = not isinstance(value, Tensor | np.ndarray) and hasattr(value, "__array_interface__") and array.ndim > 0
+    if is_image or array.dtype.kind not in "iubf":
         raise DataError(
             f"{what} is {type(value).__name__}, not a tensor or number: add a transform such as "
             "torchvision.transforms.ToTensor()."

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from hessrun.errors import DataError, OptionError
@@ -83,6 +84,7 @@ class Stream(IterableDataset):
         (Items(lambda i: (1.0, 2.0, 3.0)), DataError, r"item 0 must be a pair .*; got 3 values"),
         (Items(lambda i: (torch.zeros(2 + i), 0)), DataError, r"item 1 has the shapes \[3\] and \[\], item 0 \[2\]"),
         (Items(lambda i: (torch.zeros(2), "cat")), DataError, r"the target of Items: item 0 is str"),
+        (Items(lambda i: (Image.new("RGB", (5, 4)), 0)), DataError, r"the input of Items: item 0 is Image, .*ToTensor"),
         (Items(lambda i: (object(), 0)), DataError, r"the input of Items: item 0 is object, .*ToTensor"),
         (Items(lambda i: (torch.zeros(2), torch.zeros(2, 2))), DataError, r"targets must be numbers or vectors"),
         (Items(lambda i: (torch.zeros(2), -1)), DataError, r"classes must be from 0"),
