@@ -28,6 +28,7 @@ def run_hydra(words: Sequence[str]) -> int:
     # An installed script does not see the working folder; the user's classes are there.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    _refuse_unknown_flags(words)
     register_sweeper()
     kept, sys.argv = sys.argv, ["hessrun", *words]
     try:

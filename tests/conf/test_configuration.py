@@ -11,6 +11,7 @@ from hessrun.cli.build import build
 from hessrun.cli.listing import groups
 from hessrun.run import Loop
 from hessrun.run.minimize import _Collector
+from hessrun.status import Status
 
 register_sweeper()
 FOUND = groups()
@@ -40,7 +41,7 @@ def test_every_optimizer_runs_on_every_kind_of_problem(optimizer: str, problem: 
     made = experiment(f"optimizer={optimizer}", problem)
     collector = _Collector(None)
     outcome = Loop(made.problem, made.optimizer, made.budget, made.probe, collector).run()
-    assert outcome.steps == 2
+    assert outcome.status in (Status.ITERATIONS_SPENT, Status.CONVERGED)  # Newton solves a quadratic in one step
     assert collector.rows[-1]["train_loss"] < collector.rows[0]["train_loss"]
 
 
