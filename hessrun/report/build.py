@@ -52,6 +52,7 @@ def build(
         named = ", ".join(map(str, runs))
         detail = f" ({missing[0]})" if missing else ""
         raise RecordError(f"{named}: no run holds a readable row{detail}. Give a folder of runs that have started.")
+    missing += [line for group in groups for line in group.repeated]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

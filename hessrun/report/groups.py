@@ -18,7 +18,8 @@ HESSIAN = (
     *("lbfgs", "lbfgs_multibatch", "torch_lbfgs"),
 )
 PASSES = ("values", "gradients", "products", "hessian_columns")
-_PROBLEM_DETAILS = ("dataset", "model", "loss", "task", "n_outputs", "splits", "weight_decay")
+_PROBLEM_PARTS = ("problem", "model", "dataset", "loss")
+_WHERE_DATA_LIE = ("data_dir", "source", "root", "path")
 
 
 def column(run: Run, name: str) -> Array:
@@ -53,8 +54,22 @@ class Entry:
         return self.name in HESSIAN
 
     @property
+    def compared(self) -> tuple[Run, ...]:
+        """The runs that comparisons go by: those that finished or diverged, else those cut short; no failed ones.
+
+        A run cut short at its start, or one that failed, would set a budget at which nobody has moved.
+        """
+        ended = tuple(run for run in self.runs if run.state in ("finished", "diverged"))
+        return ended or tuple(run for run in self.runs if run.state != "failed" and len(run.trace) > 1)
+
+    @property
     def is_comparable(self) -> bool:
-        """It minimises the objective itself, not another function."""
+        """It has runs to compare, and minimises the objective itself, not another function."""
+        return bool(self.compared) and self.minimises_objective
+
+    @property
+    def minimises_objective(self) -> bool:
+        """The function recorded as training loss is the one that the method minimises."""
         return all(
             r.manifest.get("optimizer", {}).get("minimises", "the objective") == "the objective" for r in self.runs
         )
@@ -69,6 +84,8 @@ class Group:
     n_examples: int
     known_minimum: float | None
     entries: tuple[Entry, ...]
+    repeated: tuple[str, ...] = ()
+    """One line for each run left out, since another one of the same settings and seed stands for it."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -86,48 +103,94 @@ def _settings(run: Run) -> dict[str, Any]:
     return _flat(run.config.get("optimizer") or {}) | {key: run.manifest.get(key) for key in ("dtype", "device")}
 
 
+def _problem_settings(run: Run) -> dict[str, Any]:
+    """All that makes a problem: the manifest's facts, and the configuration less where the data lie.
+
+    Facts alone would take tanh and relu, or two quadratics of one size, for repetitions of one run.
+    """
+    parts = _flat({key: run.config[key] for key in _PROBLEM_PARTS if key in run.config})
+    configured = {key: value for key, value in parts.items() if key.rsplit(".", 1)[-1] not in _WHERE_DATA_LIE}
+    return _flat(run.manifest.get("problem", {})) | configured
+
+
 def _problem_key(run: Run) -> str:
+    return json.dumps(_problem_settings(run), sort_keys=True, default=str)
+
+
+def _title(run: Run) -> str:
     problem = run.manifest.get("problem", {})
-    facts = {key: problem.get("details", {}).get(key) for key in _PROBLEM_DETAILS}
-    return json.dumps(
-        [problem.get("name"), problem.get("n_parameters"), problem.get("n_examples"), facts], sort_keys=True
-    )
+    decay = problem.get("details", {}).get("weight_decay")
+    return str(problem.get("name", "unknown problem")) + (f", weight decay {decay}" if decay else "")
 
 
-def _entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
+def _titles(firsts: Sequence[Run]) -> list[str]:
+    """A title for each problem; problems of the same title are told apart by the settings in which they differ."""
+    titles = []
+    for run in firsts:
+        same = [_problem_settings(other) for other in firsts if _title(other) == _title(run)]
+        own = _problem_settings(run)
+        differing = [key for key in sorted(own) if any(other.get(key) != own[key] for other in same)]
+        told = [key for key in differing if not key.endswith("fingerprint")] or differing
+        # The manifest's details repeat options of the configuration: each is said once, by its last word.
+        suffix = ", ".join(dict.fromkeys(f"{key.rsplit('.', 1)[-1]}={own[key]}" for key in told))
+        titles.append(f"{_title(run)} ({suffix})" if suffix else _title(run))
+    return titles
+
+
+def _one_per_seed(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[Run]]:
+    """For each seed the run that ended, went furthest and is newest; and the others. A run without a seed is kept."""
+
+    def standing(run: Run) -> tuple[bool, float, str]:
+        ended = run.state in ("finished", "diverged")
+        return ended, float(np.nanmax(column(run, "step"), initial=0)), str(run.manifest.get("created"))
+
+    by_seed: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        seed = run.manifest.get("seed")
+        by_seed[str(run.path) if seed is None else f"seed {seed}"].append(run)
+    kept = tuple(max(same, key=standing) for same in by_seed.values())
+    return kept, [run for run in runs if all(run is not other for other in kept)]
+
+
+def _entries(runs: Sequence[Run]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     by_name: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         name = str(run.manifest.get("optimizer", {}).get("name", "unknown"))
         by_name[name][json.dumps(_settings(run), sort_keys=True, default=str)].append(run)
-    entries = []
+    entries: list[Entry] = []
+    repeated: list[str] = []
     for name, variants in sorted(by_name.items(), key=lambda item: (item[0] not in FIRST_ORDER, item[0])):
         settings = [_settings(found[0]) for found in variants.values()]
         keys = sorted({key for s in settings for key in s})
         differing = [key for key in keys if len({json.dumps(s.get(key), default=str) for s in settings}) > 1]
         for own, found in zip(settings, variants.values(), strict=True):
             suffix = ", ".join(f"{key}={own[key]}" for key in differing if key in own)
-            entries.append(Entry(f"{name} ({suffix})" if suffix else name, name, tuple(found)))
-    return tuple(entries)
+            label = f"{name} ({suffix})" if suffix else name
+            kept, others = _one_per_seed(found)
+            entries.append(Entry(label, name, kept))
+            repeated += [f"{r.path.name}: repeats seed {r.manifest.get('seed')} of {label}; left out." for r in others]
+    return tuple(entries), tuple(repeated)
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """The runs that hold rows, grouped by problem (name, sizes, dataset, model, loss, splits, weight decay)."""
+    """The runs that hold rows, grouped by problem: its facts and its configuration, all alike within a group."""
     by_problem: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.trace:
             by_problem[_problem_key(run)].append(run)
     groups = []
-    for _, found in sorted(by_problem.items()):
+    members = [found for _, found in sorted(by_problem.items())]
+    for title, found in zip(_titles([found[0] for found in members]), members, strict=True):
         problem = found[0].manifest.get("problem", {})
-        decay = problem.get("details", {}).get("weight_decay")
-        title = str(problem.get("name", "unknown problem")) + (f", weight decay {decay}" if decay else "")
+        entries, repeated = _entries(found)
         groups.append(
             Group(
                 title=title,
                 n_parameters=int(problem.get("n_parameters") or 0),
                 n_examples=int(problem.get("n_examples") or 0),
                 known_minimum=problem.get("known_minimum"),
-                entries=_entries(found),
+                entries=entries,
+                repeated=repeated,
             )
         )
     return groups

@@ -53,13 +53,18 @@ def final_loss(run: Run) -> float:
     return math.inf if run.state == "diverged" or not math.isfinite(value) else value
 
 
+def _median(values: Sequence[float]) -> float:
+    """The median, in which infinities count; nan of nothing."""
+    return float(np.median(values)) if values else math.nan
+
+
 def median_final_loss(entry: Entry) -> float:
-    """The median over seeds of the final training loss, a diverged run counting as infinite."""
-    return float(np.median([final_loss(run) for run in entry.runs]))
+    """The median over seeds of the final training loss, a diverged run counting as infinite; nan without a run."""
+    return _median([final_loss(run) for run in entry.compared])
 
 
 def comparable(group: Group) -> list[Entry]:
-    """The entries that minimise the objective itself."""
+    """The entries that have runs to compare and minimise the objective itself."""
     return [entry for entry in group.entries if entry.is_comparable]
 
 
@@ -90,9 +95,8 @@ def cost_to_reach(run: Run, target: float, axis: str) -> float:
 
 
 def median_cost(entry: Entry, target: float, axis: str) -> float:
-    """The median over seeds of `cost_to_reach`, a miss counting as infinite."""
-    costs = sorted(cost_to_reach(run, target, axis) for run in entry.runs)
-    return (costs[(len(costs) - 1) // 2] + costs[len(costs) // 2]) / 2
+    """The median over seeds of `cost_to_reach`, a miss counting as infinite; nan without a run."""
+    return _median([cost_to_reach(run, target, axis) for run in entry.compared])
 
 
 def milliseconds_per_iteration(entry: Entry) -> float:
@@ -109,7 +113,7 @@ def passes_per_iteration(entry: Entry) -> float:
 
 def common_budget(entries: Sequence[Entry], axis: str) -> float:
     """The largest amount of `axis` at which each run's loss is known: runs that settled by themselves hold theirs."""
-    runs = [run for entry in entries for run in entry.runs if run.state != "diverged"]
+    runs = [run for entry in entries for run in entry.compared if run.state != "diverged"]
     open_ends = [last(run, axis) for run in runs if end_word(run) not in _SETTLED]
     return min(open_ends) if open_ends else max((last(run, axis) for run in runs), default=math.nan)
 
@@ -125,8 +129,8 @@ def loss_at(run: Run, axis: str, amount: float) -> float:
 
 
 def median_loss_at(entry: Entry, axis: str, amount: float) -> float:
-    """The median over seeds of `loss_at`."""
-    return float(np.median([loss_at(run, axis, amount) for run in entry.runs]))
+    """The median over seeds of `loss_at`; nan without a run."""
+    return _median([loss_at(run, axis, amount) for run in entry.compared])
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from hessrun.report.tables import shown, statuses
 
 _SEEDS_FOR_CLAIMS = 8
 _TIE = 1e-9
+_LEVEL = 0.005
 
 
 def plural(count: int, word: str) -> str:
@@ -73,6 +74,8 @@ def _versus(label: str, loss: float, base: str, reference: float, minimum: float
         return f"{label} {shown(loss)} against {shown(reference)} for {base} (∞: diverged or not finite)"
     if abs(loss - reference) <= _TIE * max(abs(loss), abs(reference)):
         return f"{label} ties with {base} at {shown(loss)}"
+    if _is_level(loss, reference, minimum):
+        return f"{label} {shown(loss)} and {base} {shown(reference)}, within {100 * _LEVEL:g}% of each other"
     word = "lower" if loss < reference else "higher"
     text = f"{label} {shown(loss)}, {word} than the {shown(reference)} of {base}"
     floor = minimum if minimum is not None else 0.0
@@ -81,6 +84,12 @@ def _versus(label: str, loss: float, base: str, reference: float, minimum: float
         what = "" if minimum is None else " in what is above the minimum"
         text += f" by a factor of {_ratio(above[1] / above[0])}{what}"
     return text
+
+
+def _is_level(loss: float, reference: float, minimum: float | None) -> bool:
+    """Two losses, less the known minimum, differ by so little that no ratio of them would show it."""
+    floor = minimum if minimum is not None else 0.0
+    return abs(loss - reference) <= _LEVEL * max(abs(loss - floor), abs(reference - floor))
 
 
 def _equal_budgets(group: Group, base: Entry, others: list[Entry]) -> list[str]:
@@ -197,7 +206,7 @@ def discussion(group: Group) -> list[str]:
     paragraphs += [accuracy] if accuracy else []
     bad = [e for e in group.entries if any(r.state in ("diverged", "failed", "interrupted", "running") for r in e.runs)]
     paragraphs += [f"Not every run of {e.label} finished: {statuses(e)}." for e in bad]
-    apart = [entry for entry in group.entries if not entry.is_comparable]
+    apart = [entry for entry in group.entries if not entry.minimises_objective]
     if apart:
         count = sum(len(entry.runs) for entry in apart)
         names = _listed(entry.label for entry in apart)
@@ -221,8 +230,12 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
     if not amount > 0:
         return None
     reference = median_loss_at(base, axis, amount)
-    lower = reference - _TIE * abs(reference) if math.isfinite(reference) else reference
-    ahead = [entry.label for entry in methods if median_loss_at(entry, axis, amount) < lower]
+    losses = {entry.label: median_loss_at(entry, axis, amount) for entry in methods}
+    ahead = [
+        label
+        for label, loss in losses.items()
+        if loss < reference and not (math.isfinite(reference) and _is_level(loss, reference, group.known_minimum))
+    ]
     word = "no" if not ahead else "yes" if len(ahead) == len(methods) else "in part"
     who = f" ({_listed(ahead)})" if ahead else ""
     return (

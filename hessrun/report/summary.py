@@ -56,7 +56,7 @@ def _entry(entry: Entry, target: float | None) -> dict[str, Any]:
     return {
         "label": entry.label,
         "optimizer": entry.name,
-        "minimises_the_objective": entry.is_comparable,
+        "minimises_the_objective": entry.minimises_objective,
         "end": {name: vars(spread([last(run, name) for run in entry.runs])) for name in _ENDS},
         "median_final_loss": median_final_loss(entry),
         "milliseconds_per_iteration": milliseconds_per_iteration(entry),

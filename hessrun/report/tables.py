@@ -104,14 +104,14 @@ def results(group: Group, name: str) -> Table:
     )
     rows = []
     for e in group.entries:
-        mark = "" if e.is_comparable else " *"
+        mark = "" if e.minimises_objective else " *"
         numbers = ("train_loss", "gradient_norm", "test_accuracy", "step", "seconds", "passes")
         rows.append((e.label + mark, str(len(e.runs)), *(_over(e, key) for key in numbers)))
     caption = (
         f"{group.title}: last row of each run, median [least, greatest] over seeds. Seconds are the optimizer's own. "
         "Passes are values + gradients + products + Hessian columns, each over all training examples, unweighted."
     )
-    if not all(e.is_comparable for e in group.entries):
+    if not all(e.minimises_objective for e in group.entries):
         caption += " * minimises another function: kept out of comparisons."
     return Table(name, caption, header, rows)
 
@@ -138,8 +138,8 @@ def targets(group: Group, name: str) -> Table | None:
             continue
         cells = []
         for axis in AXES:
-            missed = sum(math.isinf(cost_to_reach(run, target, axis)) for run in e.runs)
-            note = f" ({missed} of {len(e.runs)} not reached)" if missed else ""
+            missed = sum(math.isinf(cost_to_reach(run, target, axis)) for run in e.compared)
+            note = f" ({missed} of {len(e.compared)} not reached)" if missed else ""
             cells.append(shown(median_cost(e, target, axis)) + note)
         rows.append((e.label, *cells))
     caption = f"{group.title}: cost to reach a training loss of {target:.6g}, {source}; a miss counts as infinite."
