@@ -27,6 +27,9 @@ _NOT_IDENTITY = ("outputs", "experiment", "progress", "force", "log_every", "thr
 def run_id(config: Mapping[str, Any], label: str, problem_name: str) -> str:
     """`optimizer-problem-s<seed>-<hash8>`; the hash is of all that can change the path taken."""
     identity = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    if isinstance(identity.get("dataset"), Mapping):
+        # Where the files lie is no part of what they hold.
+        identity["dataset"] = {k: v for k, v in identity["dataset"].items() if k not in ("data_dir", "source")}
     identity["device"] = str(identity["device"]).partition(":")[0]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
     return f"{label}-{problem_name}-s{config['seed']}-{digest[:8]}"

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from omegaconf.errors import MissingMandatoryValue
+
 from hessrun.cli.listing import groups
 from hessrun.options import nearest
 
@@ -17,9 +19,8 @@ def one_line(error: Exception, words: Sequence[str]) -> str:
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _no_such_option(key[1], words)
-    empty = re.search(r"Missing mandatory value: (\S+)", text)
-    if empty:
-        return f"{empty[1]}: needs a value."
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: needs a value; give it as {error.full_key}=..."
     return text.split(" See https")[0].split(" Set the environment")[0] or type(error).__name__
 
 

@@ -153,6 +153,7 @@ def test_classes_of_the_users_own(tmp_path: Path) -> None:
         (["dataset=diabetes", "loss=cross_entropy"], "regression"),
         (["curvature.kind=exacct"], "Did you mean 'exact'"),
         (["--multirn"], "no such flag"),
+        (["dataset=torch"], "dataset.dataset._target_: needs a value"),
         (["report", "nowhere"], "no such folder"),
         (["report"], "no such folder"),
         (["report", "--outt", "x"], "Did you mean '--out'"),

@@ -73,5 +73,5 @@ def test_the_identity_is_of_what_changes_the_path() -> None:
     def name(*words: str) -> str:
         return experiment("optimizer=lbfgs", *words).folder.name
 
-    assert name() == name("log_every=5") == name("outputs=elsewhere")
+    assert name() == name("log_every=5") == name("outputs=elsewhere") == name("budget.iterations=9")
     assert len({name(), name("seed=1"), name("dtype=float32"), name("problem.weight_decay=0.1")}) == 4
