@@ -1,5 +1,6 @@
 """`hessrun export RUN [--out FILE]`: the trained weights as a state_dict that the plain module loads."""
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def _weights(run: Run) -> dict[str, Any]:
         x = torch.load(path, weights_only=True)["x"]
     except FileNotFoundError:
         raise RecordError(f"{run.path}: has no final weights yet (the run is {run.state}).") from None
-    except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
-        raise RecordError(f"{path}: damaged ({' '.join(str(error).split())[:200]}).") from None
+    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise RecordError(f"{path}: damaged, no weights can be read from it ({type(error).__name__}).") from None
     problem = build_problem(run.config, {}, dtype_of(run.config["dtype"]), torch.device("cpu"))
     if not isinstance(problem, SupervisedProblem):
         raise RecordError(f"{run.path}: an analytic problem has no weights; its point is in {CHECKPOINT}.")

@@ -54,6 +54,13 @@ def test_a_run_leaves_its_record_and_is_found_again(tmp_path: Path) -> None:
     hessrun(tmp_path, "export", str(folder))
     weights = torch.load(folder / "weights.pt", weights_only=True)
     assert sum(w.numel() for w in weights.values()) == 650
+    (folder / "weights.pt").unlink()
+    for damaged in (b"", b"x\n", b"not a checkpoint"):
+        (folder / "checkpoint.pt").write_bytes(damaged)
+        refused = hessrun(tmp_path, "export", str(folder), code=2)
+        assert "damaged" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        assert not (folder / "weights.pt").exists()
 
 
 def test_a_sweep_runs_every_cell_and_the_report_reads_it(tmp_path: Path) -> None:
