@@ -2,11 +2,11 @@
 
 With s = x+ - x, y = g+ - g and u = H y, every member of the family is the additive update
 
-    H+ = H + [s u] C [s u]',    C symmetric, 2 x 2
+    H+ = tau H + [s u] C [s u]',    C symmetric, 2 x 2
 
-(BFGS: Nocedal & Wright, 2006, eq. 6.17). Pairs are kept as rows and folded into the matrix by one product every
-`block` updates, so that an iteration reads the matrix once instead of writing it. Until the first fold the matrix
-is a multiple of the identity, and nothing n x n exists.
+(the members' C: `hessrun.linalg.broyden_family`). Pairs are kept as rows and folded into the matrix by one product
+every `block` updates, so that an iteration reads the matrix once instead of writing it. Until the first fold the
+matrix is a multiple of the identity, and nothing n x n exists.
 """
 
 import math
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from hessrun.linalg.broyden_family import Update
 
 # Rows mirrored at a time: a tile of this size stays in the cache.
 _TILE = 256
@@ -24,18 +26,13 @@ def block_size(n: int) -> int:
     return max(1, min(128, math.isqrt(n)))
 
 
-def bfgs_coefficients(ys: float, yu: float) -> tuple[float, float, float]:
-    """C of BFGS as (C11, C12, C22), from y's > 0 and y'u (Nocedal & Wright, eq. 6.17)."""
-    rho = 1.0 / ys
-    return rho * (1.0 + rho * yu), -rho, 0.0
-
-
 @dataclass
 class InverseHessian:
-    """H, symmetric [n, n]: a base plus `count` pending updates. Updates change it in place.
+    """H = factor (base + pending updates), symmetric [n, n]. Updates change it in place.
 
     scale: the base is scale * I until the first fold; base: [n, n] from then on.
-    pairs: [2 block, n], rows s, u, s, u ...; middle: [block, 2, 2], the matrices C.
+    pairs: [2 block, n], rows s, u, s, u ...; middle: [block, 2, 2], the matrices C; count: updates pending.
+    factor: the product of the tau since the last fold.
     """
 
     scale: float
@@ -43,6 +40,7 @@ class InverseHessian:
     pairs: Tensor
     middle: Tensor
     count: int
+    factor: float = 1.0
 
     @classmethod
     def identity(cls, x: Tensor, *, scale: float = 1.0, block: int | None = None) -> "InverseHessian":
@@ -58,15 +56,16 @@ class InverseHessian:
     def product(self, v: Tensor) -> Tensor:
         """H v, [n]."""
         product = self.scale * v if self.base is None else self.base @ v
-        if self.count == 0:
-            return product
-        rows = self.pairs[: 2 * self.count]
-        weights = self.middle[: self.count] @ (rows @ v).view(-1, 2, 1)
-        return product.addmv_(rows.T, weights.view(-1))
+        if self.count > 0:
+            rows = self.pairs[: 2 * self.count]
+            weights = self.middle[: self.count] @ (rows @ v).view(-1, 2, 1)
+            product.addmv_(rows.T, weights.view(-1))
+        return product if self.factor == 1 else product.mul_(self.factor)
 
-    def update(self, s: Tensor, u: Tensor, coefficients: tuple[float, float, float]) -> None:
-        """H <- H + [s u] C [s u]' with C = (C11, C12, C22); folds when the block is full."""
-        c11, c12, c22 = coefficients
+    def update(self, s: Tensor, u: Tensor, by: Update) -> None:
+        """H <- tau H + [s u] C [s u]'; folds when the block is full."""
+        self.factor *= by.tau
+        c11, c12, c22 = by.c11 / self.factor, by.c12 / self.factor, by.c22 / self.factor
         self.pairs[2 * self.count] = s
         self.pairs[2 * self.count + 1] = u
         self.middle[self.count] = self.middle.new_tensor([[c11, c12], [c12, c22]])
@@ -76,7 +75,7 @@ class InverseHessian:
 
     def restart(self, scale: float) -> None:
         """H <- scale * I; the pending updates are dropped."""
-        self.scale, self.base, self.count = scale, None, 0
+        self.scale, self.base, self.count, self.factor = scale, None, 0, 1.0
 
     def fold(self) -> None:
         """Add the pending updates to the dense base, symmetric to the last bit."""
@@ -87,9 +86,9 @@ class InverseHessian:
         if self.base is None:
             self.base = torch.zeros(rows.shape[1], rows.shape[1], dtype=rows.dtype, device=rows.device)
             self.base.diagonal().fill_(self.scale)
-        self.base.addmm_(rows.T, weighted)
+        self.base.addmm_(rows.T, weighted, beta=self.factor, alpha=self.factor)
         _mirror(self.base)
-        self.count = 0
+        self.count, self.factor = 0, 1.0
 
     def dense(self) -> Tensor:
         """H as a matrix [n, n], for tests and diagnosis."""

@@ -9,6 +9,7 @@ An iteration needs one product [S; Y][v y], one transfer to the host whatever m 
 float64 there, and one combination.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -43,6 +44,11 @@ class LimitedMemory:
         """Forget all pairs: H = I."""
         self.order, self.gamma = [], 1.0
 
+    @property
+    def newest(self) -> list[Tensor]:
+        """s and y of the newest pair: views, valid until the next update."""
+        return list(self.pairs[self.order[-1]])
+
     def product(self, v: Tensor) -> Tensor:
         """H v, [n]."""
         if not self.order:
@@ -67,7 +73,7 @@ class LimitedMemory:
         dots, ss = host[:-1].view(used, 2, 2), float(host[-1])
         ys, yy = float(dots[spare, 0, 0]), float(dots[spare, 1, 0])
         # Where y'y underflows to 0 there is no scaling to be had from the pair.
-        taken = yy > 0 and ys > curvature * ss**0.5 * yy**0.5
+        taken = 0 < yy < math.inf and ys > curvature * ss**0.5 * yy**0.5
         if taken:
             self._take(spare, dots[:, :, 0], ys, yy)
         if not self.order:

@@ -2,16 +2,22 @@
 
 from hessrun.optimizers.base import Insight, Optimizer, State
 from hessrun.optimizers.bfgs import BFGS
+from hessrun.optimizers.broyden import Broyden
+from hessrun.optimizers.dfp import DFP
 from hessrun.optimizers.lbfgs import LBFGS
 from hessrun.optimizers.newton import Newton
 from hessrun.optimizers.schedules import Constant, Cosine, InverseTime, Milestones, Schedule
 from hessrun.optimizers.sgd import SGD
+from hessrun.optimizers.ssbfgs import SSBFGS
 from hessrun.optimizers.torch_optimizer import TorchOptimizer
 
 __all__ = [
     "BFGS",
+    "DFP",
     "LBFGS",
     "SGD",
+    "SSBFGS",
+    "Broyden",
     "Constant",
     "Cosine",
     "Insight",

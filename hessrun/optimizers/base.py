@@ -39,12 +39,15 @@ class State:
 class Insight:
     """What a method knows of the curvature.
 
-    inverse_product: v -> B^-1 v, its inverse-Hessian approximation; eigenvalues: those of the Hessian that it
-    decomposed, ascending, at the x of `eigenvalues_step`; negative_curvature: whether it met any at its last look,
-    None where a method that looks has not done so yet.
+    inverse_product: v -> H v, its approximation of the inverse Hessian; direct_product: v -> B v, its approximation of
+    the Hessian itself; learned: the newest pair s, y (each [n]) that the approximation took up.
+    eigenvalues: those of the Hessian that it decomposed, ascending, at the x of `eigenvalues_step`.
+    negative_curvature: whether it met any at its last look, None where a method that looks has not done so yet.
     """
 
     inverse_product: Callable[[Tensor], Tensor] | None = None
+    direct_product: Callable[[Tensor], Tensor] | None = None
+    learned: list[Tensor] | None = None
     eigenvalues: Tensor | None = None
     eigenvalues_step: int = -1
     negative_curvature: bool | None = False

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hessrun.linalg.limited_memory import LimitedMemory
 from hessrun.optimizers.base import State
-from hessrun.optimizers.quasi_newton import Pair, QuasiNewton, QuasiNewtonState
+from hessrun.optimizers.quasi_newton import Lesson, Pair, QuasiNewton, QuasiNewtonState
 from hessrun.options import choice, integer
 
 
@@ -36,6 +36,7 @@ class LBFGS(QuasiNewton[LimitedMemory]):
     initial_scaling: str = "every"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         integer("memory", self.memory, minimum=1)
         choice("initial_scaling", self.initial_scaling, ("every", "first", "none"))
 
@@ -45,7 +46,7 @@ class LBFGS(QuasiNewton[LimitedMemory]):
     def _is_empty(self, memory: LimitedMemory) -> bool:
         return not memory.order
 
-    def _learn(self, memory: LimitedMemory, pair: Pair) -> tuple[Tensor, bool]:
+    def _learn(self, memory: LimitedMemory, pair: Pair) -> Lesson:
         eps = torch.finfo(pair.s.dtype).eps
         product, taken = memory.update_and_product(pair.s, pair.y, pair.gradient, curvature=eps)
-        return -product, taken
+        return Lesson(-product, learned=memory.newest if taken else None)

@@ -1,5 +1,6 @@
 """The frame of the line-search quasi-Newton methods: direction, search, pair, next direction."""
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
@@ -10,6 +11,7 @@ from torch import Tensor
 from hessrun.linesearch import LineSearch, LineSearchResult, StrongWolfe
 from hessrun.objective import Evaluation
 from hessrun.optimizers.base import Insight, Optimizer, State
+from hessrun.options import boolean
 from hessrun.problems.problem import Problem
 
 
@@ -24,13 +26,17 @@ M = TypeVar("M", bound=InverseMemory)
 
 @dataclass(kw_only=True)
 class QuasiNewtonState(State, Generic[M]):
-    """memory: the approximation H; direction: -H g at x; skipped_pairs: pairs whose y's was not positive enough;
-    restarts: how often the memory was dropped because its direction led nowhere; searched: trials of the last search.
+    """memory: the approximation H; direction: -H g at x; learned: s and y of the newest pair that H took up.
+
+    skipped_pairs, damped_pairs: pairs whose curvature was too low; restarts: how often the memory was dropped because
+    its direction led nowhere; searched: trials of the last search.
     """
 
     memory: M
     direction: Tensor
+    learned: list[Tensor] | None = None
     skipped_pairs: int = 0
+    damped_pairs: int = 0
     restarts: int = 0
     searched: int = 0
 
@@ -46,17 +52,39 @@ class Pair:
     step: float
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What became of a pair. direction: -H+ g+; learned: s and y as H took them up, or None where the pair was skipped;
+    damped: whether y was mixed with B s first.
+    """
+
+    direction: Tensor
+    learned: list[Tensor] | None = None
+    damped: bool = False
+
+
 def first_step(x: Tensor, direction: Tensor) -> float:
     """The step length that moves x by max(0.01 |x|, 1e-3): all that is known before the first pair is x's scale."""
-    length, size = torch.stack([torch.linalg.vector_norm(direction), torch.linalg.vector_norm(x)]).tolist()
-    return max(0.01 * size, 1e-3) / length if length > 0 else 1.0
+    largest, size = torch.stack([direction.abs().amax(), torch.linalg.vector_norm(x)]).tolist()
+    if not 0 < largest < math.inf:
+        return 1.0
+    # The norm of a gradient may overflow in float32 where its components do not.
+    length = float(largest * torch.linalg.vector_norm(direction / largest))
+    return float(max(0.01 * size, 1e-3) / length)
 
 
 @dataclass(frozen=True)
 class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
-    """line_search: how far to go along -H g."""
+    """line_search: how far to go along -H g.
+
+    diagnose: record at every row, off the clock, how far H is from what it should be (`hessrun.curvature.diagnose`).
+    """
 
     line_search: LineSearch = field(default_factory=StrongWolfe)
+    diagnose: bool = False
+
+    def __post_init__(self) -> None:
+        boolean("diagnose", self.diagnose)
 
     @abstractmethod
     def _empty(self, x: Tensor) -> M:
@@ -66,8 +94,8 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
     def _is_empty(self, memory: M) -> bool: ...
 
     @abstractmethod
-    def _learn(self, memory: M, pair: Pair) -> tuple[Tensor, bool]:
-        """Take the pair up, in place, if its curvature allows; the next direction -H+ g+, and whether it was taken."""
+    def _learn(self, memory: M, pair: Pair) -> Lesson:
+        """Take the pair up, in place, if its curvature allows."""
 
     def init(self, problem: Problem) -> QuasiNewtonState[M]:
         memory = self._empty(problem.x0)
@@ -84,6 +112,7 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
         if found.step == 0 and not self._is_empty(memory):
             # The model misleads: begin again from steepest descent.
             memory, direction, restarts = self._empty(here.x), -here.gradient, restarts + 1
+            state.learned = None
             found = self._search(problem, here, direction, memory)
             searched += found.evaluations
         state = replace(state, step=state.step + 1, memory=memory, restarts=restarts, searched=searched)
@@ -91,14 +120,16 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
             return replace(state, direction=direction, failure=found.failure)
         there = found.accepted
         pair = Pair(there.x - here.x, there.gradient - here.gradient, there.gradient, direction, found.step)
-        direction, taken = self._learn(memory, pair)
+        lesson = self._learn(memory, pair)
         return replace(
             state,
             x=there.x,
             evaluation=there,
             step_size=found.step,
-            direction=direction,
-            skipped_pairs=state.skipped_pairs + (not taken),
+            direction=lesson.direction,
+            learned=lesson.learned or state.learned,
+            skipped_pairs=state.skipped_pairs + (lesson.learned is None),
+            damped_pairs=state.damped_pairs + lesson.damped,
         )
 
     def _search(self, problem: Problem, here: Evaluation, direction: Tensor, memory: M) -> LineSearchResult:
@@ -112,9 +143,10 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
     def columns(self, state: QuasiNewtonState[M]) -> dict[str, float]:
         return {
             "skipped_pairs": state.skipped_pairs,
+            "damped_pairs": state.damped_pairs,
             "restarts": state.restarts,
             "line_search_evaluations": state.searched,
         }
 
     def insight(self, state: QuasiNewtonState[M]) -> Insight:
-        return Insight(inverse_product=state.memory.product)
+        return Insight(inverse_product=state.memory.product, learned=state.learned)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hessrun.linalg.inverse_hessian import InverseHessian, bfgs_coefficients
+from hessrun.linalg.broyden_family import bfgs
+from hessrun.linalg.inverse_hessian import InverseHessian
 
 N, UPDATES = 23, 17
 
@@ -26,7 +27,7 @@ def textbook(H, s, y):
 
 def learn(memory, s, y):
     u = memory.product(y)
-    memory.update(s, u, bfgs_coefficients(float(y @ s), float(y @ u)))
+    memory.update(s, u, bfgs(float(y @ s), float(y @ u)))
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 16, 17, 40, None])

@@ -1,18 +1,22 @@
 """BFGS, L-BFGS and SGD as methods: equal to each other and to torch, blind to the scale of f, resumed bitwise."""
 
+import dataclasses
 import io
 
 import pytest
 import torch
 
 from hessrun.errors import OptionError, TooLargeError
-from hessrun.linesearch import Armijo
+from hessrun.linesearch import Armijo, LineSearch, LineSearchResult, StrongWolfe
 from hessrun.objective import as_objective
 from hessrun.objective.analytic import quadratic, rosenbrock
 from hessrun.optimizers.bfgs import BFGS
+from hessrun.optimizers.broyden import Broyden
+from hessrun.optimizers.dfp import DFP
 from hessrun.optimizers.lbfgs import LBFGS
 from hessrun.optimizers.schedules import Cosine
 from hessrun.optimizers.sgd import SGD
+from hessrun.optimizers.ssbfgs import SSBFGS
 from hessrun.problems.analytic import AnalyticProblem
 from hessrun.problems.problem import ProblemFacts
 
@@ -37,6 +41,11 @@ SECOND_ORDER = [
     BFGS(),
     BFGS(block=1),
     BFGS(line_search=Armijo()),
+    BFGS(low_curvature="damp"),
+    DFP(line_search=StrongWolfe(c2=0.1)),
+    Broyden(line_search=StrongWolfe(c2=0.1)),
+    SSBFGS(),
+    SSBFGS(block=3),
     LBFGS(),
     LBFGS(memory=2),
     LBFGS(initial_scaling="first"),
@@ -72,8 +81,9 @@ def test_limited_memory_that_forgets_nothing_is_bfgs():
 
 
 @pytest.mark.parametrize("block", [None, 1, 2, 7])
-def test_the_direction_is_minus_h_g_and_the_secant_equation_holds(block):
-    f, method = made(rosenbrock(6)), BFGS(block=block)
+@pytest.mark.parametrize("kind", [BFGS, SSBFGS, DFP, Broyden])
+def test_the_direction_is_minus_h_g_and_the_secant_equation_holds(kind, block):
+    f, method = made(rosenbrock(6)), kind(block=block)
     state = method.init(f)
     for _ in range(30):
         before = state.here
@@ -81,11 +91,61 @@ def test_the_direction_is_minus_h_g_and_the_secant_equation_holds(block):
         s, y = state.x - before.x, state.here.gradient - before.gradient
         H = state.memory.dense()
         eps = torch.finfo(torch.float64).eps
-        bound = 1e4 * eps / max(state.step_size, eps**0.5)
+        bound = 1e4 * eps / max(min(1.0, state.step_size), eps**0.5)
         assert (H @ y - s).norm() <= bound * (s.norm() + H.norm() * y.norm())
         assert (H - H.T).norm() <= 1e-13 * H.norm()
         assert torch.linalg.eigvalsh(0.5 * (H + H.T))[0] > 0
-        assert (state.direction + H @ state.here.gradient).norm() <= 1e-10 * state.direction.norm()
+        assert (state.direction + H @ state.here.gradient).norm() <= 1e-10 * H.norm() * state.here.gradient.norm()
+
+
+class Exact(LineSearch):
+    """The minimiser of a quadratic along the direction."""
+
+    def search(self, objective, start, direction, first_step):
+        with objective.curvature(start.x) as curvature:
+            t = -torch.dot(start.gradient, direction) / torch.dot(direction, curvature @ direction)
+        return LineSearchResult(objective.evaluate(start.x + t * direction), float(t), 1, None)
+
+
+@pytest.mark.parametrize("method", [BFGS(line_search=Exact()), DFP(line_search=Exact()), Broyden(line_search=Exact())])
+def test_exact_search_solves_a_quadratic_in_n_steps_and_learns_its_inverse(method):
+    """Nocedal & Wright, theorem 6.4."""
+    f, n = made(quadratic(8, condition_number=20.0)), 8
+    state, _ = walk(method, f, n)
+    A = f.train.hessian(f.x0)
+    assert state.here.gradient.norm() <= 1e-9 * f.train.evaluate(f.x0).gradient.norm()
+    assert (state.memory.dense() @ A - torch.eye(n, dtype=torch.float64)).norm() <= 1e-7
+
+
+def test_bfgs_and_dfp_walk_the_same_path_under_exact_search():
+    """Dixon (1972), here on a quartic: the Wolfe search is made exact by c2 -> 0."""
+    f = problem(
+        lambda x: (x**4).sum() + 0.5 * (x[:-1] * x[1:]).sum() + x.pow(2).sum(), torch.tensor([1.0, -2.0, 0.5]).double()
+    )
+    search = StrongWolfe(c1=1e-12, c2=1e-11, max_evaluations=100)
+    _, first = walk(BFGS(line_search=search), f, 6)
+    _, second = walk(DFP(line_search=search), f, 6)
+    assert torch.allclose(first, second, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("method", [BFGS(low_curvature="damp"), SSBFGS(low_curvature="damp", block=2)])
+def test_damping_takes_up_every_pair_and_stays_positive_definite(method):
+    """Armijo's rule leaves pairs with negative curvature on a function that is concave here and there."""
+    bumps = torch.linspace(-4, 5, 7, dtype=torch.float64)
+    f = problem(lambda x: torch.log1p(x * x).sum() + torch.log1p((x[1:] - x[:-1] ** 2) ** 2).sum(), bumps)
+    method = dataclasses.replace(method, line_search=Armijo())
+    state, damped = method.init(f), 0
+    for _ in range(12):
+        before = state
+        state = method.step(f, state)
+        H = state.memory.dense()
+        assert torch.linalg.eigvalsh(0.5 * (H + H.T))[0] > 0
+        assert (state.direction + H @ state.here.gradient).norm() <= 1e-9 * H.norm() * state.here.gradient.norm()
+        s, y = state.learned
+        assert (H @ y - s).norm() <= 1e-9 * H.norm() * y.norm()
+        damped += state.damped_pairs - before.damped_pairs
+    assert damped > 0
+    assert state.skipped_pairs <= 1
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -155,6 +215,10 @@ def test_refreshing_where_nothing_changed_changes_nothing_but_the_counts(method)
     [
         lambda: BFGS(block=0),
         lambda: BFGS(initial_scaling="yes"),
+        lambda: BFGS(low_curvature="damped"),
+        lambda: BFGS(diagnose="yes"),
+        lambda: Broyden(phi=1.5),
+        lambda: Broyden(phi=-0.1),
         lambda: LBFGS(memory=0),
         lambda: LBFGS(initial_scaling="evry"),
         lambda: SGD(lr=-1.0),
