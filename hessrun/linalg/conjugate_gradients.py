@@ -1,0 +1,238 @@
+"""Conjugate gradients for min m(d) = g'd + 1/2 d'B d, where B is known by its products alone.
+
+The path of the iterates does not depend on where it is left: `ConjugateGradientPath` keeps its residuals, so that a
+smaller or larger radius, or a damped matrix, walks the same path again and pays only for products not made before.
+
+Legend: g gradient, z iterate, r = g + B z residual, p search direction, alpha and beta the two coefficients, tau the
+part of a segment that lies within the radius. All are kept for g / |g|, so that nothing under- or overflows.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hessrun.options import fraction, integer
+
+Multiply = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a path was left.
+
+    d: [n]; length: |d|; residual: g + B d, [n]; decrease: -(g'd + 1/2 d'B d), the sum of what each iteration gained.
+    iterations: segments walked; negative_curvature: the last direction has none that is positive; that direction is
+    then `direction`, [n]; on_boundary: |d| is the radius.
+    """
+
+    gradient: Tensor
+    d: Tensor
+    length: float
+    residual: Tensor
+    decrease: float
+    iterations: int
+    negative_curvature: bool = False
+    on_boundary: bool = False
+    direction: Tensor | None = None
+
+    @property
+    def product(self) -> Tensor:
+        """B d, [n], from the residual: no product is made for it."""
+        return self.residual - self.gradient
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """One iteration on the host: p'Bp, |Bp|, p'p, z'p, z'z and r'r."""
+
+    curvature: float
+    image: float
+    pp: float
+    zp: float
+    zz: float
+    rr: float
+
+    @property
+    def alpha(self) -> float:
+        return self.rr / self.curvature
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.curvature) and math.isfinite(self.image)
+
+    def is_positive(self, eps: float) -> bool:
+        return self.curvature > eps * math.sqrt(self.pp) * self.image
+
+    def squared_length(self, alpha: float) -> float:
+        """|z + alpha p|^2; the terms are positive, so that nothing cancels."""
+        return self.zz + 2 * alpha * self.zp + alpha * alpha * self.pp
+
+    def crossing(self, radius: float) -> float:
+        """tau >= 0 with |z + tau p| = radius."""
+        room = max(0.0, radius * radius - self.zz)
+        return room / (self.zp + math.sqrt(self.zp * self.zp + self.pp * room))
+
+
+class ConjugateGradientPath:
+    """The iterates z_0 = 0, z_1, ... of conjugate gradients on B d = -g, made as far as they are asked for.
+
+    multiply: v [n] -> B v, B symmetric; gradient: g [n], finite.
+    tolerance: stop where |r| <= tolerance |g|, in [0, 1); max_iterations: products at most, 1 or above.
+    It also stops where an iteration gains less than rounding leaves of the decrease. Memory: one vector a product.
+    """
+
+    def __init__(self, multiply: Multiply, gradient: Tensor, *, tolerance: float, max_iterations: int) -> None:
+        fraction("tolerance", tolerance)
+        integer("max_iterations", max_iterations, minimum=1)
+        self._multiply, self._gradient = multiply, gradient
+        self._tolerance, self._max = tolerance, max_iterations
+        self._eps = torch.finfo(gradient.dtype).eps
+        self._size, unit = _normalised(gradient)
+        self._residuals, self._squares = [unit], [1.0 if self._size > 0 else 0.0]
+        self._segments: list[_Segment] = []
+        self._newest = unit
+
+    @property
+    def products(self) -> int:
+        """Products made so far."""
+        return len(self._segments)
+
+    def step(self, radius: float) -> Step:
+        """Where the path ends or leaves |d| <= radius (Steihaug, 1983; Nocedal & Wright, 2006, algorithm 7.2).
+
+        radius: above 0. A direction p with p'Bp <= eps |p| |Bp| is followed to the boundary; with radius=inf, which has
+        none, it ends the path at z, or at -g where that is z_0 (ibid., algorithm 7.1). So does a product that is not
+        finite, except that B is taken for 0 on the way from z_0.
+        """
+        limit = radius / (self._size or 1.0)
+        z, p, zz, j = torch.zeros_like(self._gradient), -self._residuals[0], 0.0, 0
+        decrease, gained = 0.0, math.inf
+        while j < self._max and self._squares[j] > self._tolerance**2 and gained > self._eps * decrease:
+            at = self._segment(j, z, p)
+            is_positive = at.is_finite and at.is_positive(self._eps)
+            if not is_positive or at.squared_length(at.alpha) >= limit * limit:
+                return self._cut(at, j, z, p, limit, decrease, is_positive=is_positive)
+            gained = 0.5 * at.alpha * at.rr
+            decrease, z, zz = decrease + gained, z + at.alpha * p, at.squared_length(at.alpha)
+            self._complete(j)
+            j += 1
+            p = (self._squares[j] / self._squares[j - 1]) * p - self._residuals[j]
+        return self._made(z, math.sqrt(zz), self._residuals[j], decrease, j)
+
+    def _cut(
+        self, at: _Segment, j: int, z: Tensor, p: Tensor, limit: float, decrease: float, *, is_positive: bool
+    ) -> Step:
+        """The step whose last segment is not walked to its end."""
+        r, is_negative = self._residuals[j], at.is_finite and not is_positive
+        direction = p if is_negative else None
+        if j > 0 and (math.isinf(limit) or not at.is_finite):
+            return self._made(z, math.sqrt(at.zz), r, decrease, j, is_negative, direction=direction)
+        tau = at.crossing(limit) if math.isfinite(limit) else 1.0
+        decrease += tau * at.rr
+        if at.is_finite:
+            decrease -= 0.5 * tau * tau * at.curvature
+            r = r + tau * self._image(j)
+        length, on_boundary = math.sqrt(at.squared_length(tau)), math.isfinite(limit)
+        return self._made(z + tau * p, length, r, decrease, j + 1, is_negative, on_boundary, direction)
+
+    def shifted(self, shift: float) -> Step:
+        """The minimiser of m(d) + 1/2 shift |d|^2 over the Krylov space walked so far; `decrease` is that of m.
+
+        No product is made: in the basis of the normalised residuals B is the tridiagonal matrix T of Lanczos, and
+        (B + shift I) has the same space (Nocedal & Wright, 2006, section 5.1; Frommer and Maass, 1999).
+        shift: 0 or above. At least one iteration must have been completed.
+        """
+        T = self._tridiagonal()
+        e = torch.zeros(len(T), dtype=torch.float64)
+        e[0] = -1.0
+        y = torch.linalg.solve(T + shift * torch.eye(len(T), dtype=torch.float64), e)
+        decrease = float(y @ e - 0.5 * (y @ T @ y))
+        d = torch.zeros_like(self._gradient)
+        for weight, r, rr in zip(y.tolist(), self._residuals, self._squares, strict=False):
+            d = d + (weight / math.sqrt(rr)) * r
+        # B V = V T + (what leads out of the space): the residual of B d follows from the basis alone.
+        r = self._residuals[0].clone()
+        for weight, v, rr in zip((T @ y).tolist(), self._residuals, self._squares, strict=False):
+            r = r + (weight / math.sqrt(rr)) * v
+        last = len(T) - 1
+        r = r - (y[last].item() / (self._segments[last].alpha * math.sqrt(self._squares[last]))) * self._residuals[-1]
+        return self._made(d, float(torch.linalg.vector_norm(y)), r, decrease, len(T))
+
+    def _tridiagonal(self) -> Tensor:
+        """T [k, k] in float64 from the coefficients of the k completed iterations."""
+        k = len(self._residuals) - 1
+        T = torch.zeros(k, k, dtype=torch.float64)
+        for j in range(k):
+            T[j, j] = 1 / self._segments[j].alpha
+            if j > 0:
+                beta, alpha = self._squares[j] / self._squares[j - 1], self._segments[j - 1].alpha
+                T[j, j] += beta / alpha
+                T[j, j - 1] = T[j - 1, j] = -math.sqrt(beta) / alpha
+        return T
+
+    def _segment(self, j: int, z: Tensor, p: Tensor) -> _Segment:
+        if j == len(self._segments):
+            self._newest = self._multiply(p)
+            Bp = self._newest
+            dots = [torch.dot(p, Bp), torch.linalg.vector_norm(Bp), torch.dot(p, p), torch.dot(z, p), torch.dot(z, z)]
+            curvature, image, pp, zp, zz = torch.stack(dots).tolist()
+            self._segments.append(_Segment(curvature, image, pp, zp, zz, self._squares[j]))
+        return self._segments[j]
+
+    def _image(self, j: int) -> Tensor:
+        """B p_j; of an iteration that was completed, from its two residuals."""
+        if j == len(self._segments) - 1 and j == len(self._residuals) - 1:
+            return self._newest
+        return (self._residuals[j + 1] - self._residuals[j]) / self._segments[j].alpha
+
+    def _complete(self, j: int) -> None:
+        if j == len(self._residuals) - 1:
+            r = torch.add(self._residuals[j], self._newest, alpha=self._segments[j].alpha)
+            self._residuals.append(r)
+            self._squares.append(float(torch.dot(r, r)))
+
+    def _made(
+        self,
+        z: Tensor,
+        length: float,
+        r: Tensor,
+        decrease: float,
+        iterations: int,
+        is_negative: bool = False,
+        on_boundary: bool = False,
+        direction: Tensor | None = None,
+    ) -> Step:
+        """Back from g / |g| to g."""
+        size, g = self._size or 1.0, self._gradient
+        d, residual, decrease = size * z, size * r, size * size * decrease
+        return Step(g, d, size * length, residual, decrease, iterations, is_negative, on_boundary, direction)
+
+
+def _normalised(v: Tensor) -> tuple[float, Tensor]:
+    """|v| and v / |v|, by way of the largest component: in float32 its square may overflow or vanish."""
+    largest = float(v.abs().amax())
+    if not 0 < largest < math.inf:
+        return 0.0, v
+    size = largest * float(torch.linalg.vector_norm(v / largest))
+    return size, v / size
+
+
+def steihaug(multiply: Multiply, gradient: Tensor, radius: float, tolerance: float, max_iterations: int) -> Step:
+    """Approximately min g'd + 1/2 d'B d over |d| <= radius (Steihaug, 1983; Nocedal & Wright, 2006, algorithm 7.2).
+
+    multiply: v [n] -> B v; gradient: g [n]; radius: above 0; tolerance: |g + B d| <= tolerance |g|, in [0, 1);
+    max_iterations: products at most, 1 or above. Where other radii may follow, keep a `ConjugateGradientPath`.
+    """
+    return ConjugateGradientPath(multiply, gradient, tolerance=tolerance, max_iterations=max_iterations).step(radius)
+
+
+def inexact_newton(multiply: Multiply, gradient: Tensor, tolerance: float, max_iterations: int) -> Step:
+    """The direction of the line-search Newton-CG method (Nocedal & Wright, 2006, algorithm 7.1).
+
+    It descends: the last iterate before a direction of negative curvature, or -g where the first has it. Arguments as
+    in `steihaug`.
+    """
+    return steihaug(multiply, gradient, math.inf, tolerance, max_iterations)
