@@ -30,7 +30,9 @@ def as_torch_optimizer(params: Parameters, method: Optimizer[Any]) -> "MethodOpt
 
     params: tensors, (name, tensor) pairs, or one parameter group, of one floating-point dtype and on one device. Those
     that require no gradient are skipped; the rest is the method's x [n].
-    method: any `hessrun.optimizers` method but `TorchOptimizer`, which wraps what is a torch optimizer already.
+    method: any `hessrun.optimizers` method but `TorchOptimizer`, which wraps what is a torch optimizer already. Its
+    minibatch, if it takes one, is whatever the closure sees, whatever its `batch_size`; without one it evaluates at
+    both ends of a step, since the batch may change in between (SGD: two closure calls a step, one with a `batch_size`).
 
         >>> import torch
         >>> from hessrun.optimizers import BFGS
@@ -64,7 +66,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         if not isinstance(method, Optimizer):
             raise OptionError(f"method must be one of hessrun.optimizers, such as BFGS(); got {method!r}.")
         if isinstance(method, TorchOptimizer):
-            raise OptionError(f"{method.algorithm} is a torch optimizer already: give it the parameters itself.")
+            raise OptionError("TorchOptimizer wraps what is a torch optimizer already: give that one the parameters.")
         self.method = method
         self._has_lr = "lr" in {field.name for field in fields(method)}  # type: ignore[arg-type]
         self._state: State | None = None
@@ -120,7 +122,8 @@ class MethodOptimizer(torch.optim.Optimizer):
 
         Afterwards the parameters hold the accepted x, and their `.grad` the gradient there (for a stochastic method,
         the last that it asked for). Raises OptionError without a closure, and ObjectiveError where the closure's
-        loss is no scalar or has no graph that the method needs. A step that fails raises nothing: see `status`.
+        loss is no scalar or has no graph that the method needs; whatever the closure raises leaves the parameters where
+        they were and the method's memory empty. A step that fails raises nothing: see `status`.
         """
         if closure is None:
             raise OptionError("step() needs a closure that computes the loss and returns it: optimizer.step(closure).")
@@ -172,7 +175,7 @@ class MethodOptimizer(torch.optim.Optimizer):
             return replace(self.method, lr=sys.float_info.min if lr == 0 else lr)  # type: ignore[type-var]
         if lr != 1.0:
             name = type(self.method).__name__
-            warnings.warn(f"{name} finds its step length itself: a changed lr does nothing.", stacklevel=3)
+            warnings.warn(f"{name} finds its step length itself: a changed lr does nothing.", stacklevel=4)
         return self.method
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hessrun.errors import ObjectiveError, OptionError
 from hessrun.objective import Counter, EmpiricalRisk
@@ -262,7 +263,8 @@ def products_of(vector_of):
     def value(vector):
         return (torch.func.functional_call(model, at.layout.named(vector), (inputs,)) ** 2).mean().sin()
 
-    here, elsewhere = (torch.autograd.functional.hessian(value, point) @ v for point in (x, 2 * x))
+    with sdpa_kernel(SDPBackend.MATH):
+        here, elsewhere = (torch.autograd.functional.hessian(value, point) @ v for point in (x, 2 * x))
     with objective.curvature(x) as curvature:
         first = curvature @ v
         objective.evaluate(2 * x)
@@ -283,10 +285,23 @@ class Scaled(nn.Module):
         return torch.tanh(self.a * x) * self.b**3
 
 
+class Attention(nn.Module):
+    """The fused kernels, which a closure chooses by itself, have no double backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = nn.Linear(5, 12)
+
+    def forward(self, x):
+        q, k, v = self.project(x.transpose(0, 1)).chunk(3, dim=-1)
+        return functional.scaled_dot_product_attention(q, k, v)
+
+
 @pytest.mark.parametrize(
     "make",
     [
         Scaled,
+        Attention,
         lambda: nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.LayerNorm(3), nn.Linear(3, 2)),
         lambda: nn.Sequential(nn.Conv1d(1, 2, 3), nn.Tanh(), nn.Conv1d(2, 1, 2)),
     ],
