@@ -1,12 +1,19 @@
-"""Hessian-vector products: one linearisation, then many products by double backward on its cached graph."""
+"""Products with a curvature matrix: one linearisation, then many products on its cached graph."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from hessrun.errors import ObjectiveError
 from hessrun.objective.base import Curvature, Objective
+
+
+class ProductGraph(Protocol):
+    """A symmetric matrix through its products, the vectors given in the leaves' shapes."""
+
+    def product(self, vectors: Sequence[Tensor]) -> Tensor: ...
 
 
 class GradientGraph:
@@ -35,7 +42,7 @@ class GradientGraph:
 
 
 class GraphCurvature(Curvature):
-    """The Hessian as a sum of graphs, one per chunk of examples, plus a diagonal.
+    """A curvature matrix as a sum of graphs, one per chunk of examples, plus a diagonal.
 
     build: makes the graphs, one after the other; keep: hold them all, or make them anew for every product where they
     would not fit; split: a flat vector [n] in the leaves' shapes; diagonal: weight decay, a number or [n].
@@ -44,7 +51,7 @@ class GraphCurvature(Curvature):
     def __init__(
         self,
         objective: Objective,
-        build: Callable[[], Iterator[GradientGraph]],
+        build: Callable[[], Iterator[ProductGraph]],
         split: Callable[[Tensor], Sequence[Tensor]],
         *,
         keep: bool = True,

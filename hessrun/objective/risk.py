@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from hessrun.errors import OptionError
 from hessrun.objective.base import Curvature, Evaluation, Objective
 from hessrun.objective.counts import Counter
+from hessrun.objective.gauss_newton import GaussNewtonGraph
 from hessrun.objective.inspection import refuse_unfit_module, saved_numbers_per_example
 from hessrun.objective.layers import LayeredHessian, agrees
 from hessrun.objective.layout import ParameterLayout
-from hessrun.objective.products import GradientGraph, GraphCurvature
+from hessrun.objective.products import GradientGraph, GraphCurvature, ProductGraph
 from hessrun.options import integer, non_negative
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -157,16 +158,26 @@ class EmpiricalRisk(Objective):
     def _penalty(self, x: Tensor) -> Tensor:
         return 0.5 * torch.dot(x, self._decay * x)
 
+    def curvature_kinds(self) -> tuple[str, ...]:
+        """The Hessian, and the generalized Gauss-Newton matrix (plus the weight decay) of the loss on the outputs."""
+        return ("hessian", "gauss_newton")
+
     def _curvature(self, x: Tensor, kind: str) -> Curvature:
         point = x.detach().clone()
         leaves = [view.requires_grad_() for view in (v.detach() for v in self.layout.views(point))]
         named = dict(zip(self.layout.names, leaves, strict=True))
 
-        def graphs() -> Iterator[GradientGraph]:
+        def graph(inputs: Tensor, targets: Tensor, weight: float) -> ProductGraph:
+            outputs = torch.func.functional_call(self.module, named, (inputs,))
+            if kind == "gauss_newton":
+                return GaussNewtonGraph(outputs, lambda o: weight * self.loss(o, targets), leaves)
+            return GradientGraph(weight * self.loss(outputs, targets), leaves)
+
+        def graphs() -> Iterator[ProductGraph]:
             for inputs, targets, weight in self._chunks():
                 with torch.enable_grad(), _double_differentiable_attention():
-                    outputs = torch.func.functional_call(self.module, named, (inputs,))
-                    yield GradientGraph(weight * self.loss(outputs, targets), leaves)
+                    made = graph(inputs, targets, weight)
+                yield made
 
         bytes_needed = self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR
         return GraphCurvature(self, graphs, self.layout.views, keep=bytes_needed <= _GRAPH_BYTES, diagonal=self._decay)
