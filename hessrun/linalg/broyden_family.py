@@ -1,4 +1,4 @@
-"""The members of the Broyden family as coefficients of the additive update H+ = tau H + [s u] C [s u]', u = H y.
+"""The Broyden family as coefficients of one additive update: H+ = tau H + [s u] C [s u]' with u = H y.
 
 Legend: y's, the pair's curvature; yu = y'H y; sBs = s'B s, B = H^-1 being the Hessian's approximation. All three are
 above 0 where H is positive definite and the pair was not skipped; every H+ then has H+ y = s and is positive definite.
@@ -48,6 +48,11 @@ def self_scaled_bfgs(ys: float, yu: float, s_bs: float) -> Update:
     tau = max(1.0, s_bs / ys)
     plain = bfgs(ys, tau * yu)
     return Update(tau, plain.c11, tau * plain.c12, 0.0)
+
+
+def symmetric_rank_one(rs: float) -> Update:
+    """SR1 on B with [s r], r = y - B s and rs = r's, not 0: B+ = B + r r' / r's (Nocedal & Wright, 2006, eq. 6.24)."""
+    return Update(1.0, 0.0, 0.0, 1.0 / rs)
 
 
 def powell_weight(ys: float, s_bs: float) -> float:

@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hessrun.linalg.cholesky import cholesky
+
 Modification = Literal["absolute", "shift", "clip", "none"]
 
 
@@ -33,7 +35,7 @@ class ModifiedHessian:
         """(M + damping I)^-1 v, [n], and whether the system could be solved."""
         if self.vectors is not None and self.modified is not None:
             return self.vectors @ ((self.vectors.T @ v) / (self.modified + damping)), True
-        factor, fine = _cholesky(self.matrix, self.shift + damping)
+        factor, fine = cholesky(self.matrix, self.shift + damping)
         return torch.cholesky_solve(v[:, None], factor)[:, 0], fine
 
     def quadratic(self, d: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ def modify(H: Tensor, modification: Modification) -> ModifiedHessian:
     scale = float(H.abs().sum(1).max())
     if modification == "shift":
         return ModifiedHessian(H, _shift(H), scale)
-    if _cholesky(H, 0.0)[1]:
+    if cholesky(H)[1]:
         return ModifiedHessian(H, 0.0, scale)
     values, vectors = torch.linalg.eigh(H)
     floor = noise_floor(values)
@@ -75,17 +77,11 @@ def modify(H: Tensor, modification: Modification) -> ModifiedHessian:
     return ModifiedHessian(H, 0.0, float(values.abs().max()), values, modified, vectors)
 
 
-def _cholesky(H: Tensor, shift: float) -> tuple[Tensor, bool]:
-    shifted = H if shift == 0 else H + shift * torch.eye(len(H), dtype=H.dtype, device=H.device)
-    factor, info = torch.linalg.cholesky_ex(shifted)
-    return factor, int(info) == 0
-
-
 def _shift(H: Tensor) -> float:
     """The first tau of 0, beta, 2 beta ... for which H + tau I has a Cholesky factor."""
     beta = 1e-3 * float(torch.linalg.vector_norm(H)) or 1.0
     least = float(H.diagonal().min())
     tau = 0.0 if least > 0 else beta - least
-    while not _cholesky(H, tau)[1]:
+    while not cholesky(H, tau)[1]:
         tau = max(2 * tau, beta)
     return tau

@@ -6,8 +6,10 @@ from hessrun.optimizers.broyden import Broyden
 from hessrun.optimizers.dfp import DFP
 from hessrun.optimizers.lbfgs import LBFGS
 from hessrun.optimizers.newton import Newton
+from hessrun.optimizers.newton_trust import NewtonTrust
 from hessrun.optimizers.schedules import Constant, Cosine, InverseTime, Milestones, Schedule
 from hessrun.optimizers.sgd import SGD
+from hessrun.optimizers.sr1 import SR1
 from hessrun.optimizers.ssbfgs import SSBFGS
 from hessrun.optimizers.torch_optimizer import TorchOptimizer
 
@@ -16,6 +18,7 @@ __all__ = [
     "DFP",
     "LBFGS",
     "SGD",
+    "SR1",
     "SSBFGS",
     "Broyden",
     "Constant",
@@ -24,6 +27,7 @@ __all__ = [
     "InverseTime",
     "Milestones",
     "Newton",
+    "NewtonTrust",
     "Optimizer",
     "Schedule",
     "State",

@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 from hessrun.linalg.broyden_family import Update, powell_weight
-from hessrun.linalg.inverse_hessian import InverseHessian
 from hessrun.linalg.memory import require_matrices
+from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
 from hessrun.optimizers.base import State
 from hessrun.optimizers.quasi_newton import Lesson, Pair, QuasiNewton, QuasiNewtonState
 from hessrun.options import boolean, choice, integer
 
 
 @dataclass(kw_only=True)
-class DenseQuasiNewtonState(QuasiNewtonState[InverseHessian]):
+class DenseQuasiNewtonState(QuasiNewtonState[QuasiNewtonMatrix]):
     """A quasi-Newton state whose memory is a dense inverse Hessian."""
 
-    memory: InverseHessian
+    memory: QuasiNewtonMatrix
 
 
 @dataclass(frozen=True)
-class DenseQuasiNewton(QuasiNewton[InverseHessian]):
+class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
     """O(n^2) time and memory an iteration: one product with the matrix, one update of rank two, folded in blocks.
 
     initial_scaling: multiply the first matrix by y's/y'y before its first update (Nocedal & Wright, 2006, eq. 6.20).
@@ -50,15 +50,15 @@ class DenseQuasiNewton(QuasiNewton[InverseHessian]):
     def _coefficients(self, ys: float, yu: float, s_bs: float) -> Update:
         """The update from y's > 0, y'H y > 0 and s'B s > 0."""
 
-    def _empty(self, x: Tensor) -> InverseHessian:
+    def _empty(self, x: Tensor) -> QuasiNewtonMatrix:
         name = type(self).__name__
         require_matrices(1.3, len(x), x.dtype, x.device, what=name, instead="optimizer=lbfgs")
-        return InverseHessian.identity(x, block=self.block)
+        return QuasiNewtonMatrix.identity(x, block=self.block)
 
-    def _is_empty(self, memory: InverseHessian) -> bool:
+    def _is_empty(self, memory: QuasiNewtonMatrix) -> bool:
         return memory.is_identity
 
-    def _learn(self, memory: InverseHessian, pair: Pair) -> Lesson:
+    def _learn(self, memory: QuasiNewtonMatrix, pair: Pair) -> Lesson:
         s, y, g = pair.s, pair.y, pair.gradient
         eps = torch.finfo(s.dtype).eps
         q = memory.product(g)

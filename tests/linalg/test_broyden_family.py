@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hessrun.linalg.broyden_family import bfgs, broyden, dfp, powell_weight, self_scaled_bfgs
-from hessrun.linalg.inverse_hessian import InverseHessian
+from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
 
 N = 11
 
@@ -53,7 +53,7 @@ MEMBERS = {
 @pytest.mark.parametrize("member", MEMBERS)
 def test_h_is_the_inverse_of_the_textbooks_b_along_a_trace(member, block):
     coefficients, textbook = MEMBERS[member]
-    memory = InverseHessian.identity(torch.zeros(N, dtype=torch.float64), block=block)
+    memory = QuasiNewtonMatrix.identity(torch.zeros(N, dtype=torch.float64), block=block)
     B = identity = torch.eye(N, dtype=torch.float64)
     for s, y in pairs():
         u = memory.product(y)

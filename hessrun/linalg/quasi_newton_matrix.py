@@ -1,12 +1,12 @@
-"""The dense inverse-Hessian approximation of the Broyden family, with its newest updates held apart.
+"""The dense matrix of a quasi-Newton method, with its newest updates held apart.
 
-With s = x+ - x, y = g+ - g and u = H y, every member of the family is the additive update
+Every method updates its matrix M (the approximation H of the inverse Hessian, or B of the Hessian itself) by
 
-    H+ = tau H + [s u] C [s u]',    C symmetric, 2 x 2
+    M+ = tau M + [a b] C [a b]',    C symmetric, 2 x 2
 
-(the members' C: `hessrun.linalg.broyden_family`). Pairs are kept as rows and folded into the matrix by one product
-every `block` updates, so that an iteration reads the matrix once instead of writing it. Until the first fold the
-matrix is a multiple of the identity, and nothing n x n exists.
+(the methods' a, b and C: `hessrun.linalg.broyden_family`). The vectors are kept as rows and folded into the matrix by
+one product every `block` updates, so that an iteration reads the matrix once instead of writing it. Until the first
+fold the matrix is a multiple of the identity, and nothing n x n exists.
 """
 
 import math
@@ -27,11 +27,11 @@ def block_size(n: int) -> int:
 
 
 @dataclass
-class InverseHessian:
-    """H = factor (base + pending updates), symmetric [n, n]. Updates change it in place.
+class QuasiNewtonMatrix:
+    """M = factor (base + pending updates), symmetric [n, n]. Updates change it in place.
 
     scale: the base is scale * I until the first fold; base: [n, n] from then on.
-    pairs: [2 block, n], rows s, u, s, u ...; middle: [block, 2, 2], the matrices C; count: updates pending.
+    pairs: [2 block, n], rows a, b, a, b ...; middle: [block, 2, 2], the matrices C; count: updates pending.
     factor: the product of the tau since the last fold.
     """
 
@@ -43,7 +43,7 @@ class InverseHessian:
     factor: float = 1.0
 
     @classmethod
-    def identity(cls, x: Tensor, *, scale: float = 1.0, block: int | None = None) -> "InverseHessian":
+    def identity(cls, x: Tensor, *, scale: float = 1.0, block: int | None = None) -> "QuasiNewtonMatrix":
         """scale * I for vectors like x [n]."""
         block = block_size(len(x)) if block is None else block
         return cls(scale, None, x.new_zeros(2 * block, len(x)), x.new_zeros(block, 2, 2), 0)
@@ -54,7 +54,7 @@ class InverseHessian:
         return self.base is None and self.count == 0
 
     def product(self, v: Tensor) -> Tensor:
-        """H v, [n]."""
+        """M v, [n]."""
         product = self.scale * v if self.base is None else self.base @ v
         if self.count > 0:
             rows = self.pairs[: 2 * self.count]
@@ -62,19 +62,19 @@ class InverseHessian:
             product.addmv_(rows.T, weights.view(-1))
         return product if self.factor == 1 else product.mul_(self.factor)
 
-    def update(self, s: Tensor, u: Tensor, by: Update) -> None:
-        """H <- tau H + [s u] C [s u]'; folds when the block is full."""
+    def update(self, a: Tensor, b: Tensor, by: Update) -> None:
+        """M <- tau M + [a b] C [a b]'; folds when the block is full."""
         self.factor *= by.tau
         c11, c12, c22 = by.c11 / self.factor, by.c12 / self.factor, by.c22 / self.factor
-        self.pairs[2 * self.count] = s
-        self.pairs[2 * self.count + 1] = u
+        self.pairs[2 * self.count] = a
+        self.pairs[2 * self.count + 1] = b
         self.middle[self.count] = self.middle.new_tensor([[c11, c12], [c12, c22]])
         self.count += 1
         if self.count == len(self.middle):
             self.fold()
 
     def restart(self, scale: float) -> None:
-        """H <- scale * I; the pending updates are dropped."""
+        """M <- scale * I; the pending updates are dropped."""
         self.scale, self.base, self.count, self.factor = scale, None, 0, 1.0
 
     def fold(self) -> None:
@@ -91,7 +91,7 @@ class InverseHessian:
         self.count, self.factor = 0, 1.0
 
     def dense(self) -> Tensor:
-        """H as a matrix [n, n], for tests and diagnosis."""
+        """M as a matrix [n, n], for tests and diagnosis."""
         n = self.pairs.shape[1]
         columns = [self.product(unit) for unit in torch.eye(n, dtype=self.pairs.dtype, device=self.pairs.device)]
         return torch.stack(columns, dim=1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hessrun.linalg.broyden_family import bfgs
-from hessrun.linalg.inverse_hessian import InverseHessian
+from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
 
 N, UPDATES = 23, 17
 
@@ -32,7 +32,7 @@ def learn(memory, s, y):
 
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 16, 17, 40, None])
 def test_blocked_equals_textbook_before_and_after_folds(block):
-    memory = InverseHessian.identity(torch.zeros(N, dtype=torch.float64), scale=0.7, block=block)
+    memory = QuasiNewtonMatrix.identity(torch.zeros(N, dtype=torch.float64), scale=0.7, block=block)
     H = 0.7 * torch.eye(N, dtype=torch.float64)
     v = torch.linspace(-1, 1, N, dtype=torch.float64)
     for s, y in pairs():
@@ -48,7 +48,7 @@ def test_blocked_equals_textbook_before_and_after_folds(block):
 
 
 def test_nothing_dense_exists_before_the_first_fold_and_a_restart_forgets():
-    memory = InverseHessian.identity(torch.zeros(N, dtype=torch.float64), block=3)
+    memory = QuasiNewtonMatrix.identity(torch.zeros(N, dtype=torch.float64), block=3)
     assert memory.is_identity
     for s, y in pairs(2):
         learn(memory, s, y)
@@ -63,7 +63,7 @@ def test_nothing_dense_exists_before_the_first_fold_and_a_restart_forgets():
 
 def test_mirroring_by_tiles_is_symmetric_to_the_last_bit():
     n = 300
-    memory = InverseHessian.identity(torch.zeros(n, dtype=torch.float64), block=2)
+    memory = QuasiNewtonMatrix.identity(torch.zeros(n, dtype=torch.float64), block=2)
     for s, y in pairs(4, n):
         learn(memory, s, y)
     assert torch.equal(memory.base, memory.base.T)
