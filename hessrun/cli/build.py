@@ -1,7 +1,6 @@
 """From a resolved configuration to an experiment."""
 
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,10 @@ import torch
 import yaml
 
 from hessrun.cli.device import device_of, dtype_of, set_threads
+from hessrun.cli.foreign import is_foreign, make_foreign
 from hessrun.cli.instantiate import check_keys, locate, make, make_partial
 from hessrun.errors import OptionError
 from hessrun.optimizers import Optimizer
-from hessrun.optimizers.torch_optimizer import wrap
 from hessrun.options import boolean, choice, integer
 from hessrun.problems import AnalyticProblem, Problem, ProblemFacts
 from hessrun.run import Budget, Experiment, Probe
@@ -90,14 +89,9 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
 
 
 def build_optimizer(node: dict[str, Any]) -> Optimizer[Any]:
-    """A method of ours, or any torch.optim.Optimizer class, wrapped."""
-    target = locate("optimizer", node)
-    if inspect.isclass(target) and issubclass(target, torch.optim.Optimizer):
-        settings = {key: value for key, value in node.items() if not key.startswith("_")}
-        schedule = settings.pop("schedule", None)
-        if schedule is not None:
-            schedule = make("optimizer.schedule", schedule)
-        return wrap(target, schedule=schedule, **settings)
+    """A method of ours, or torch.optim.Optimizer classes, wrapped."""
+    if is_foreign(locate("optimizer", node)):
+        return make_foreign(node)
     optimizer: Optimizer[Any] = _of_type(Optimizer, "optimizer", make("optimizer", node))
     return optimizer
 

@@ -1,63 +1,68 @@
 """Any optimizer that torch or a third party ships, on the flat vector."""
 
-import inspect
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from hessrun.errors import HessrunError, OptionError
-from hessrun.objective import Evaluation
+from hessrun.errors import OptionError
 from hessrun.optimizers.base import Optimizer, State
-from hessrun.optimizers.plain import tensors_in, to_plain
+from hessrun.optimizers.parts import Algorithm, Part, allot
+from hessrun.optimizers.plain import tensors_in
 from hessrun.optimizers.schedules import Constant, Schedule
-from hessrun.options import integer, nearest
+from hessrun.optimizers.torch_closure import Closure
+from hessrun.optimizers.torch_state import TorchState
+from hessrun.options import integer
 from hessrun.problems.problem import Problem
-
-
-@dataclass(kw_only=True)
-class TorchState(State):
-    """x is the live buffer that the wrapped optimizer writes to; its parameters are views of it."""
-
-    parameters: dict[str, torch.nn.Parameter]
-    wrapped: torch.optim.Optimizer
-    rates: list[float]
+from hessrun.status import Status
 
 
 @dataclass(frozen=True)
 class TorchOptimizer(Optimizer[TorchState]):
     """Runs `algorithm(parameters, **settings)`; its parameters, in their own shapes, are views of the flat vector.
 
-    algorithm: a torch.optim.Optimizer class, or a callable that makes one.
+    algorithm: a torch.optim.Optimizer class, or a callable that makes one; None where every part has its own.
     settings: its keyword arguments. A `weight_decay` of its own is 0 unless it is set here: L2 belongs to the problem,
-    so that all methods minimise one function.
+        so that all methods minimise one function.
     batch_size: examples of a minibatch, 1 or above; None takes the whole training split at every call.
-    schedule: a factor on the learning rate by step.
+    schedule: a factor on the learning rate (on each part's own) by step.
+    parts: groups of parameters with an algorithm or settings of their own; every parameter belongs to one. Each part
+        has an optimizer to itself, and all step from one gradient at one x, as in a loop over several optimizers.
+
+    A gradient at x is in place before the optimizer's step, and its closure evaluates: both customs are served. What
+    asks for a graph to differentiate again is refused at its first step.
+
+        >>> TorchOptimizer(torch.optim.SGD, {"lr": 0.1}, parts=[Part("*.bias", settings={"lr": 1.0}), Part()]).minimises
+        'the objective'
+
+    Raises OptionError for a setting that an algorithm does not take, at `init` for parts that do not fit the problem
+    and for values that an algorithm refuses, and at `step` for an algorithm that cannot run here.
     """
 
     state_type: ClassVar[type[State]] = TorchState
 
-    algorithm: Callable[..., torch.optim.Optimizer]
+    algorithm: Algorithm | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     schedule: Schedule = field(default_factory=Constant)
+    parts: Sequence[Part] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size is not None:
             integer("batch_size", self.batch_size, minimum=1)
-        known = inspect.signature(self.algorithm).parameters
-        open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
-        allowed = [name for name in known if name not in ("self", "params")]
-        for name in self.settings:
-            if name not in allowed and not open_ended:
-                hint = nearest(name, allowed)
-                raise OptionError(f"{self._name} has no option '{name}'; it takes {', '.join(allowed)}.{hint}")
+        for part in self.parts:
+            if not isinstance(part, Part):
+                raise OptionError(f"parts: each must be a hessrun.optimizers.Part; got {type(part).__name__}.")
+        fallen_back = not self.parts or any(part.algorithm is None for part in self.parts)
+        if not fallen_back and (self.algorithm is not None or self.settings):
+            raise OptionError("parts: each has an algorithm of its own, so that nothing is left for the common one.")
+        self._completed()
 
-    @property
-    def _name(self) -> str:
-        return str(getattr(self.algorithm, "__name__", type(self.algorithm).__name__))
+    def _completed(self) -> list[Part]:
+        return [part.completed(self.algorithm, self.settings) for part in self.parts or (Part(),)]
 
     @property
     def is_stochastic(self) -> bool:
@@ -66,84 +71,109 @@ class TorchOptimizer(Optimizer[TorchState]):
 
     @property
     def minimises(self) -> str:
-        return "another function" if self.settings.get("weight_decay", 0) else "the objective"
+        decays = any(part.settings.get("weight_decay", 0) for part in self._completed())
+        return "another function" if decays else "the objective"
 
     def init(self, problem: Problem) -> TorchState:
-        return self._state(problem.train.named_views(problem.x0.clone()))
+        x = problem.x0.clone()
+        return self._state(x, problem.train.named_views(x))
 
-    def _state(self, views: Mapping[str, Tensor]) -> TorchState:
+    def _state(self, x: Tensor, views: dict[str, Tensor]) -> TorchState:
         parameters = {name: torch.nn.Parameter(view) for name, view in views.items()}
-        settings = dict(self.settings)
-        if "weight_decay" in inspect.signature(self.algorithm).parameters:
-            settings.setdefault("weight_decay", 0.0)
-        try:
-            wrapped = self.algorithm(list(parameters.values()), **settings)
-        except (ValueError, TypeError) as error:
-            raise OptionError(f"{self._name}: {' '.join(str(error).split())}") from error
-        first = next(iter(views.values()))
-        buffer = first._base if first._base is not None else first
-        rates = [float(group.get("lr", float("nan"))) for group in wrapped.param_groups]
-        return TorchState(x=buffer, evaluation=None, parameters=parameters, wrapped=wrapped, rates=rates)
+        parts = self._completed()
+        wrapped = [
+            part.start([parameters[name] for name in names])
+            for part, names in zip(parts, allot(parts, views), strict=True)
+            if names
+        ]
+        rates = [[float(group.get("lr", float("nan"))) for group in one.param_groups] for one in wrapped]
+        return TorchState(x=x, evaluation=None, views=views, parameters=parameters, wrapped=wrapped, rates=rates)
 
     def step(self, problem: Problem, state: TorchState) -> TorchState:
         objective = problem.train if self.batch_size is None else problem.minibatch(state.step, self.batch_size)
-        factor = self.schedule.factor(state.step)
-        for group, rate in zip(state.wrapped.param_groups, state.rates, strict=True):
-            if "lr" in group:
-                group["lr"] = rate * factor
-
-        def closure() -> Tensor:
-            found: Evaluation = objective.evaluate(state.x)
-            gradients = problem.train.named_views(found.gradient)
-            for name, parameter in state.parameters.items():
-                parameter.grad = gradients[name]
-            return found.value
-
+        self._set_rates(state)
+        closure = Closure(objective, state)
         try:
-            state.wrapped.step(closure)  # type: ignore[arg-type]
-        except HessrunError:
-            raise
-        except (RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise OptionError(f"{self._name} does not run on this problem: {reason}") from error
+            for optimizer in state.wrapped:
+                closure.step(optimizer)
+        except OptionError:
+            if closure.found.is_finite():
+                raise
+            # It could not factorise what is not finite, say: an outcome of the run, and no misuse.
+            state.failure = Status.DIVERGED
+        for parameter in state.parameters.values():
+            parameter.grad = None
         state.step += 1
-        state.step_size = state.rates[0] * factor
+        state.step_size = float(state.wrapped[0].param_groups[0].get("lr", float("nan")))
         return state
 
+    def _set_rates(self, state: TorchState) -> None:
+        if isinstance(self.schedule, Constant):
+            return  # an algorithm that tunes its own rate is left to it
+        factor = self.schedule.factor(state.step)
+        for optimizer, rates in zip(state.wrapped, state.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                if "lr" in group:
+                    group["lr"] = rate * factor
+
     def refresh(self, problem: Problem, state: TorchState) -> TorchState:
+        """Where x was replaced by another vector, the parameters become views of a copy of that one."""
+        if next(iter(state.views.values())).data_ptr() != state.x.data_ptr():
+            state.x = state.x.clone()
+            state.views = problem.train.named_views(state.x)
+            for name, parameter in state.parameters.items():
+                parameter.data = state.views[name]
         return state
 
     def dump(self, state: TorchState) -> dict[str, Any]:
+        """A snapshot: it stays as it is while the optimizers write on.
+
+        Raises OptionError for an optimizer whose state holds what a checkpoint cannot: it runs, but is not resumed.
+        """
+        for optimizer in state.wrapped:
+            for kind in _foreign_types(optimizer.state_dict()):
+                raise OptionError(
+                    f"{type(optimizer).__name__} keeps a {kind.__name__} in its state, which a checkpoint cannot hold: "
+                    "its runs start again from their beginning."
+                )
         return {
             "step": state.step,
             "step_size": state.step_size,
-            "views": {name: to_plain(p.detach().clone()) for name, p in state.parameters.items()},
-            "rates": list(state.rates),
-            "wrapped": state.wrapped.state_dict(),
+            "failure": None if state.failure is None else state.failure.value,
+            "x": state.x.clone(),
+            "shapes": {name: list(view.shape) for name, view in state.views.items()},
+            "rates": [list(rates) for rates in state.rates],
+            "wrapped": [copy.deepcopy(optimizer.state_dict()) for optimizer in state.wrapped],
         }
 
     def load(self, data: dict[str, Any]) -> TorchState:
-        flat = torch.cat([view.reshape(-1) for view in data["views"].values()])
-        sizes = [view.numel() for view in data["views"].values()]
-        parts = torch.split(flat, sizes)
-        views = {name: part.view(view.shape) for (name, view), part in zip(data["views"].items(), parts, strict=True)}
-        state = self._state(views)
-        state.x = flat
-        state.wrapped.load_state_dict(data["wrapped"])
+        x, shapes = data["x"].clone(), [torch.Size(shape) for shape in data["shapes"].values()]
+        pieces = torch.split(x, [shape.numel() for shape in shapes])
+        views = {name: piece.view(s) for name, piece, s in zip(data["shapes"], pieces, shapes, strict=True)}
+        state = self._state(x, views)
+        for optimizer, kept in zip(state.wrapped, copy.deepcopy(data["wrapped"]), strict=True):
+            optimizer.load_state_dict(kept)
+            # load_state_dict casts to the parameters' dtype: bits that it may lose are put back.
+            ordered = [p for group in optimizer.param_groups for p in group["params"]]
+            for index, entry in kept.get("state", {}).items():
+                if isinstance(index, int):
+                    optimizer.state[ordered[index]] = entry
         state.step, state.step_size, state.rates = data["step"], data["step_size"], data["rates"]
+        state.failure = None if data["failure"] is None else Status(data["failure"])
         return state
 
     def state_bytes(self, state: TorchState) -> int:
-        kept = [state.x, *tensors_in(dict(state.wrapped.state))]
+        kept = [state.x, *(t for optimizer in state.wrapped for t in tensors_in(dict(optimizer.state)))]
         return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}.values())
 
 
-def wrap(
-    algorithm: Callable[..., torch.optim.Optimizer],
-    *,
-    batch_size: int | None = None,
-    schedule: Schedule | None = None,
-    **settings: Any,
-) -> TorchOptimizer:
-    """A `TorchOptimizer` from flat keyword arguments, as a YAML whose `_target_` is a bare torch class gives them."""
-    return TorchOptimizer(algorithm, settings, batch_size, schedule or Constant())
+def _foreign_types(value: Any) -> Iterator[type]:
+    """The types in a state_dict other than those that are read back without running code."""
+    if isinstance(value, dict):
+        for item in (*value, *value.values()):
+            yield from _foreign_types(item)
+    elif type(value) in (list, tuple):
+        for item in value:
+            yield from _foreign_types(item)
+    elif value is not None and not isinstance(value, Tensor) and type(value) not in (bool, int, float, str):
+        yield type(value)
