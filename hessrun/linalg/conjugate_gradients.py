@@ -24,8 +24,8 @@ class Step:
     """Where a path was left.
 
     d: [n]; length: |d|; residual: g + B d, [n]; decrease: -(g'd + 1/2 d'B d), the sum of what each iteration gained.
-    iterations: segments walked; negative_curvature: the last direction has none that is positive; that direction is
-    then `direction`, [n]; on_boundary: |d| is the radius.
+    iterations: segments walked, 0 for -g itself; on_boundary: |d| is the radius.
+    negative_curvature: the last direction has none that is positive; it is then `direction`, [n].
     """
 
     gradient: Tensor
@@ -100,6 +100,11 @@ class ConjugateGradientPath:
         """Products made so far."""
         return len(self._segments)
 
+    @property
+    def curvatures(self) -> list[float]:
+        """p'Bp / p'p of every direction so far: all lie between the extreme eigenvalues of B."""
+        return [at.curvature / at.pp for at in self._segments]
+
     def step(self, radius: float) -> Step:
         """Where the path ends or leaves |d| <= radius (Steihaug, 1983; Nocedal & Wright, 2006, algorithm 7.2).
 
@@ -130,13 +135,14 @@ class ConjugateGradientPath:
         direction = p if is_negative else None
         if j > 0 and (math.isinf(limit) or not at.is_finite):
             return self._made(z, math.sqrt(at.zz), r, decrease, j, is_negative, direction=direction)
-        tau = at.crossing(limit) if math.isfinite(limit) else 1.0
+        on_boundary = math.isfinite(limit)
+        tau = at.crossing(limit) if on_boundary else 1.0
         decrease += tau * at.rr
         if at.is_finite:
             decrease -= 0.5 * tau * tau * at.curvature
             r = r + tau * self._image(j)
-        length, on_boundary = math.sqrt(at.squared_length(tau)), math.isfinite(limit)
-        return self._made(z + tau * p, length, r, decrease, j + 1, is_negative, on_boundary, direction)
+        length, walked = math.sqrt(at.squared_length(tau)), j + 1 if on_boundary else 0
+        return self._made(z + tau * p, length, r, decrease, walked, is_negative, on_boundary, direction)
 
     def shifted(self, shift: float) -> Step:
         """The minimiser of m(d) + 1/2 shift |d|^2 over the Krylov space walked so far; `decrease` is that of m.

@@ -120,6 +120,7 @@ def test_the_direction_of_the_line_search_form_descends():
     assert not step.on_boundary
     assert g @ step.d < 0
     first = inexact_newton(lambda v: -v, g, 1e-10, 50)
+    assert first.iterations == 0
     assert torch.allclose(first.d, -g, rtol=1e-14)
     assert torch.allclose(first.product, g, rtol=1e-14)
     definite, _ = system()

@@ -1,0 +1,67 @@
+"""Newton's method by conjugate gradients with a line search."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from hessrun.linesearch import LineSearch, StrongWolfe
+from hessrun.objective import Curvature, Evaluation, Objective
+from hessrun.optimizers.base import State
+from hessrun.optimizers.inexact_newton import InexactNewton, InexactNewtonState
+from hessrun.optimizers.quasi_newton import first_step
+
+
+@dataclass(kw_only=True)
+class NewtonCGLineSearchState(InexactNewtonState):
+    """searched: trials of the last search."""
+
+    searched: int = 0
+
+
+@dataclass(frozen=True)
+class NewtonCGLineSearch(InexactNewton[NewtonCGLineSearchState]):
+    """x+ = x + t d, d from conjugate gradients on H d = -g, stopped before the first direction of negative curvature
+    (Nocedal & Wright, 2006, algorithm 7.1); t by a line search that tries t = 1 first.
+
+    Where the first direction has negative curvature already, d = -g, and the first trial moves x by
+    max(0.01 |x|, 1e-3). Near a stationary point it looks once for negative curvature from a random direction.
+
+    line_search: how far to go along d, within the step's own batch. The other options are those of `InexactNewton`.
+    """
+
+    state_type: ClassVar[type[State]] = NewtonCGLineSearchState
+
+    line_search: LineSearch = field(default_factory=StrongWolfe)
+
+    def _start(self, x: Tensor, here: Evaluation | None) -> NewtonCGLineSearchState:
+        return NewtonCGLineSearchState(x=x, evaluation=here)
+
+    def _advance(
+        self, objective: Objective, state: NewtonCGLineSearchState, here: Evaluation, B: Curvature, tolerance: float
+    ) -> NewtonCGLineSearchState:
+        path = self._path(B.__matmul__, here, tolerance)
+        model = path.step(float("inf"))
+        t = 1.0 if model.iterations > 0 else first_step(here.x, model.d)
+        found = self.line_search.search(objective, here, model.d, t)
+        searched = found.evaluations
+        if found.step == 0 and model.iterations > 0:
+            # The model misleads, or rounding hides its decrease: steepest descent is the last resort.
+            found = self.line_search.search(objective, here, -here.gradient, first_step(here.x, here.gradient))
+            searched += found.evaluations
+        state = replace(
+            state,
+            searched=searched,
+            cg_iterations=state.cg_iterations + path.products,
+            negative_curvature=model.negative_curvature,
+        )
+        if found.step == 0:
+            return replace(state, failure=found.failure)
+        return replace(state, x=found.accepted.x, evaluation=found.accepted, step_size=found.step)
+
+    def columns(self, state: NewtonCGLineSearchState) -> dict[str, float]:
+        return {
+            "cg_iterations": state.cg_iterations,
+            "line_search_evaluations": state.searched,
+            "negative_curvature": float(bool(state.negative_curvature)),
+        }

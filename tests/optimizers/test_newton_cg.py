@@ -1,0 +1,376 @@
+"""Newton-CG in a trust region and with a line search: closed forms, saddles, scale, rounding, counts, samples."""
+
+import io
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hessrun.errors import OptionError
+from hessrun.linesearch import Armijo
+from hessrun.objective import EmpiricalRisk, as_objective
+from hessrun.objective.analytic import quadratic, rosenbrock
+from hessrun.optimizers.inexact_newton import descend, negative_direction
+from hessrun.optimizers.newton_cg import NewtonCG
+from hessrun.optimizers.newton_cg_line_search import NewtonCGLineSearch
+from hessrun.problems.analytic import AnalyticProblem
+from hessrun.problems.learning import SupervisedProblem
+from hessrun.problems.problem import ProblemFacts
+from hessrun.run import Budget, minimize
+from hessrun.status import Status
+
+METHODS = [NewtonCG(), NewtonCGLineSearch(), NewtonCGLineSearch(line_search=Armijo())]
+
+
+def problem(function, x0):
+    return AnalyticProblem(as_objective(function, x0), x0, ProblemFacts("f", "analytic", len(x0), 1))
+
+
+def made(analytic, factor=1.0):
+    return problem(lambda x: factor * analytic.objective._function(x), analytic.x0)
+
+
+def walk(method, problem, steps, state=None):
+    state, path = method.init(problem) if state is None else state, []
+    for _ in range(steps):
+        state = method.step(problem, state)
+        path.append(state.x)
+    return state, torch.stack(path)
+
+
+def saddle(x):
+    return x[0] ** 2 - x[1] ** 2 + x[1] ** 4 / 4
+
+
+def learning(n_examples=300, seed=0, dtype=torch.float64):
+    """Three noisy classes and a small network."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        centres = 2 * torch.randn(3, 6)
+        targets = torch.randint(3, (n_examples,))
+        inputs = (centres[targets] + torch.randn(n_examples, 6)).to(dtype)
+        module = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype)
+    risk = EmpiricalRisk(module, functional.cross_entropy, inputs, targets, weight_decay=1e-3)
+    return SupervisedProblem(risk, (), seed=seed, facts=ProblemFacts("net", "supervised", risk.dim, n_examples))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("analytic", [rosenbrock(2), rosenbrock(10), quadratic(20)])
+def test_the_minimum_is_found(method, analytic):
+    found = minimize(
+        analytic.objective, analytic.x0, optimizer=method, budget=Budget(iterations=100, gradient_tolerance=1e-9)
+    )
+    assert found.status is Status.CONVERGED
+    assert (found.x - analytic.minimiser).norm() < 1e-4
+
+
+def test_a_quadratic_with_distinct_eigenvalues_takes_one_step_at_a_tight_tolerance():
+    analytic = quadratic(12, condition_number=50.0)
+    state, _ = walk(NewtonCG(forcing=1e-12, initial_radius=1e6), made(analytic), 1)
+    assert (state.x - analytic.minimiser).norm() < 1e-8
+
+
+def test_the_first_radius_grows_within_the_first_step():
+    analytic = quadratic(12, condition_number=50.0)
+    f = made(analytic)
+    method = NewtonCG(forcing=1e-12)
+    state, _ = walk(method, f, 1)
+    assert (state.x - analytic.minimiser).norm() < 1e-8
+    assert f.train.counts.products == state.cg_iterations <= 14
+    assert f.train.counts.gradients <= 20
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("start", [(1.0, 0.0), (1.0, 1e-8), (0.0, 0.0)])
+def test_a_saddle_is_left(method, start):
+    """The minima are (0, +-sqrt 2); from (1, 0) no gradient ever points at them."""
+    x0 = torch.tensor(start, dtype=torch.float64)
+    budget = Budget(iterations=60, gradient_tolerance=1e-8, gradient_target=1e-8)
+    found = minimize(saddle, x0, optimizer=method, budget=budget)
+    assert found.status is Status.CONVERGED
+    assert found.value == pytest.approx(-1.0, abs=1e-10)
+    assert abs(found.x[1]) == pytest.approx(math.sqrt(2), abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_at_a_saddle_it_does_not_claim_to_have_looked(method):
+    f = problem(saddle, torch.tensor([1.0, 0.0], dtype=torch.float64))
+    state = method.init(f)
+    assert method.insight(state).negative_curvature is None
+    while float(state.here.gradient.abs().max()) > 0 and state.step < 20:
+        state = method.step(f, state)
+    assert state.x.abs().max() < 1e-12
+    assert method.insight(state).negative_curvature is None
+    state = method.step(f, state)
+    assert method.insight(state).negative_curvature is True
+    assert state.here.value < -0.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("power", [-26, 26])
+def test_scaling_f_by_a_power_of_two_changes_no_bit_of_x(method, power):
+    for analytic, steps in ((rosenbrock(6), 30), (quadratic(15), 10)):
+        _, plain = walk(method, made(analytic), steps)
+        _, scaled = walk(method, made(analytic, 2.0**power), steps)
+        assert torch.equal(plain, scaled)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_log_domain_never_ends_in_nan(method):
+    start = torch.tensor([5.0, 50.0, 0.01, 3.0, 1e3], dtype=torch.float64)
+    # Far out f is all but linear, and a ball of 10 around x is all that the trust region dares.
+    state, path = walk(method, problem(lambda x: (x - x.log()).sum(), start), 320)
+    assert path.isfinite().all()
+    assert (state.x - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x**4).sum(),
+        lambda x: (x.abs() ** 1.5).sum(),
+        lambda x: -x.sum(),
+        lambda x: (x.exp() - 2 * x).sum(),
+        lambda x: (1e20 * x**2).sum(),
+    ],
+)
+def test_float32_ends_in_numbers_and_a_status(method, function):
+    f = problem(function, torch.tensor([0.5, -2.0, 30.0], dtype=torch.float32))
+    state = method.init(f)
+    for _ in range(80):
+        state = method.step(f, state)
+        assert state.x.isfinite().all()
+        if state.failure is not None:
+            break
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_start_that_is_not_finite_is_an_outcome(method):
+    f = problem(lambda x: (x - x.log()).sum(), torch.tensor([-1.0, 2.0], dtype=torch.float64))
+    assert method.step(f, method.init(f)).failure is Status.DIVERGED
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_nothing_is_left_to_gain_it_says_so(method):
+    """f never reaches a gradient of 0 here: what ends the run is rounding."""
+    f = problem(lambda x: ((x - math.pi) ** 2).sum() + 1e6, torch.ones(3, dtype=torch.float64))
+    state = method.init(f)
+    for _ in range(60):
+        state = method.step(f, state)
+        if state.failure is not None:
+            break
+    assert (state.x - math.pi).abs().max() < 1e-6
+    assert state.failure in (None, Status.STALLED, Status.LINE_SEARCH_FAILED)
+
+
+@pytest.mark.parametrize(
+    "method", [*METHODS, NewtonCG(batch_size=50, product_batch_size=20), NewtonCG(product_batch_size=40)]
+)
+def test_a_checkpoint_goes_on_bitwise(method):
+    f = learning()
+    _, whole = walk(method, f, 9)
+    state, _ = walk(method, f, 4)
+    file = io.BytesIO()
+    torch.save(method.dump(state), file)
+    file.seek(0)
+    _, rest = walk(method, f, 5, method.load(torch.load(file, weights_only=True)))
+    assert torch.equal(rest, whole[4:])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_product_and_gradient_is_counted(method, monkeypatch):
+    f = made(rosenbrock(8))
+    calls = {"products": 0, "gradients": 0, "cg": 0}
+    curvature, evaluate = f.train._curvature, f.train._evaluate
+
+    def counted_curvature(x, kind):
+        C = curvature(x, kind)
+        product = C._product
+
+        def counted(v):
+            calls["products"] += 1
+            return product(v)
+
+        C._product = counted
+        return C
+
+    def counted_evaluate(x, gradient):
+        calls["gradients"] += 1
+        return evaluate(x, gradient)
+
+    monkeypatch.setattr(f.train, "_curvature", counted_curvature)
+    monkeypatch.setattr(f.train, "_evaluate", counted_evaluate)
+    state = method.init(f)
+    for _ in range(30):
+        state = method.step(f, state)
+        calls["cg"] += state.cg_iterations
+        if state.failure is not None or not state.here.gradient.any():
+            break
+    assert f.train.counts.products == calls["products"] == calls["cg"]
+    assert f.train.counts.gradients == calls["gradients"]
+
+
+def test_a_refused_trial_costs_a_gradient_and_no_product():
+    f = made(rosenbrock(2))
+    method = NewtonCG(initial_radius=1e4)
+    state = method.init(f)
+    x = torch.tensor([0.0, 5.0], dtype=torch.float64)
+    state.x = x
+    state = method.refresh(f, state)
+    before = f.train.counts
+    state = method.step(f, state)
+    spent = f.train.counts - before
+    assert spent.gradients == state.rejected + 1
+    assert spent.products <= 2
+
+
+def test_steps_are_those_of_the_dense_newton_method_near_the_minimum():
+    f = learning()
+    method = NewtonCG(forcing=1e-10, max_cg_iterations=400)
+    state, _ = walk(method, f, 30)
+    assert state.here.gradient.abs().max() <= 1e-9
+    state.x = state.x + 1e-3 * torch.randn(len(state.x), generator=torch.Generator().manual_seed(2)).double()
+    state = method.refresh(f, state)
+    here = state.here
+    dense = torch.linalg.solve(f.train.hessian(here.x), -here.gradient)
+    state = method.step(f, state)
+    assert (state.x - here.x - dense).norm() <= 1e-4 * dense.norm()
+
+
+def test_it_finds_what_scipys_newton_cg_finds():
+    scipy_optimize = pytest.importorskip("scipy.optimize")
+    f = learning().train
+    convex = nn.Linear(6, 3).double()
+    risk = EmpiricalRisk(convex, functional.cross_entropy, f.inputs, f.targets, weight_decay=1e-2)
+
+    def value_and_gradient(x):
+        found = risk.evaluate(torch.from_numpy(x))
+        return float(found.value), found.gradient.numpy()
+
+    def product(x, v):
+        with risk.curvature(torch.from_numpy(x)) as B:
+            return (B @ torch.from_numpy(v)).numpy()
+
+    theirs = scipy_optimize.minimize(
+        value_and_gradient, risk.x0.numpy(), jac=True, hessp=product, method="trust-ncg", options={"gtol": 1e-9}
+    )
+    for method in METHODS:
+        ours = minimize(risk, risk.x0, optimizer=method, budget=Budget(iterations=60, gradient_tolerance=1e-9))
+        assert ours.status is Status.CONVERGED
+        assert torch.allclose(ours.x, torch.from_numpy(theirs.x), atol=1e-6)
+        assert ours.value == pytest.approx(theirs.fun, rel=1e-12)
+
+
+def test_convergence_is_superlinear():
+    f = learning()
+    method = NewtonCG()
+    minimiser = walk(NewtonCG(forcing=1e-10, max_cg_iterations=400), f, 40)[0].x
+    _, path = walk(method, f, 40)
+    errors = [float((x - minimiser).norm()) for x in path]
+    ratios = [b / a for a, b in itertools.pairwise(errors) if 1e-9 < a < 1e-2]
+    assert ratios
+    assert min(ratios) < 0.05
+    assert errors[-1] < 1e-7
+
+
+@pytest.mark.parametrize("method", [NewtonCG(batch_size=100, product_batch_size=50), NewtonCG(batch_size=100)])
+def test_minibatches_lower_the_whole_loss_with_fewer_passes(method):
+    f = learning(n_examples=600)
+    assert method.is_stochastic
+    start = float(f.train.uncounted().evaluate(f.x0).value)
+    state = method.init(f)
+    assert state.evaluation is None
+    assert f.train.counts.gradients == 0
+    for _ in range(12):
+        state = method.step(f, state)
+        assert state.evaluation is None
+        assert state.failure is None
+    sampled, spent = f.train.uncounted().evaluate(state.x).value, f.train.counts
+    full = learning(n_examples=600)
+    state = NewtonCG().init(full)
+    while float(state.here.value) > float(sampled):
+        state = NewtonCG().step(full, state)
+    assert float(sampled) < 0.3 * start
+    assert spent.gradients + spent.products < full.train.counts.gradients + full.train.counts.products
+
+
+def test_sampled_products_keep_the_whole_gradient():
+    f = learning(n_examples=600)
+    method = NewtonCG(product_batch_size=60)
+    assert not method.is_stochastic
+    state, _ = walk(method, f, 15)
+    reference = f.train.uncounted().evaluate(state.x)
+    assert torch.equal(state.here.gradient, reference.gradient)
+    assert float(reference.value) < 0.3 * float(f.train.uncounted().evaluate(f.x0).value)
+    assert f.train.counts.products < 0.11 * 200 * 15
+
+
+def test_a_direction_of_negative_curvature_is_found_among_many_positive_ones():
+    n = 200
+    values = torch.linspace(0.5, 1.0, n, dtype=torch.float64)
+    Q, _ = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
+    x = torch.zeros(n, dtype=torch.float64)
+    for least, expected in ((-1e-3, True), (1e-3, False), (0.0, False)):
+        values[0] = least
+        A = (Q * values) @ Q.T
+        v, products = negative_direction(lambda u, A=A: A @ u, x, n)
+        assert products <= n
+        assert (v is not None) == expected
+        if v is not None:
+            assert v @ A @ v < 0
+            assert v.norm() == pytest.approx(1.0)
+
+
+def test_descending_ends_on_a_function_without_a_bottom():
+    f = as_objective(lambda x: -(x * x).sum(), torch.zeros(1, dtype=torch.float64) + 1)
+    here = f.evaluate(torch.zeros(1, dtype=torch.float64))
+    there = descend(f, here, torch.ones(1, dtype=torch.float64))
+    assert there.is_finite()
+    bowl = as_objective(lambda x: (x * x).sum(), torch.ones(1, dtype=torch.float64))
+    assert descend(bowl, bowl.evaluate(torch.zeros(1, dtype=torch.float64)), torch.ones(1, dtype=torch.float64)) is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_columns_and_refresh(method):
+    f = made(rosenbrock(4))
+    state, _ = walk(method, f, 3)
+    assert {"cg_iterations", "negative_curvature"} <= set(method.columns(state))
+    again = method.refresh(f, state)
+    assert torch.equal(again.x, state.x)
+    assert method.insight(again).negative_curvature is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NewtonCG(initial_radius=0.0),
+        lambda: NewtonCG(initial_radius=math.inf),
+        lambda: NewtonCG(forcing=1.0),
+        lambda: NewtonCG(forcing=""),
+        lambda: NewtonCG(max_cg_iterations=0),
+        lambda: NewtonCG(max_trials=0),
+        lambda: NewtonCG(batch_size=0),
+        lambda: NewtonCG(product_batch_size=2.5),
+        lambda: NewtonCGLineSearch(forcing=0.0),
+        lambda: NewtonCGLineSearch(batch_size=-1),
+    ],
+)
+def test_options_out_of_range(make):
+    with pytest.raises(OptionError):
+        make()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("method", METHODS)
+def test_on_cuda_as_on_the_host(method):
+    analytic = rosenbrock(6, device="cuda")
+    found = minimize(
+        analytic.objective, analytic.x0, optimizer=method, budget=Budget(iterations=100, gradient_tolerance=1e-9)
+    )
+    assert found.status is Status.CONVERGED
+    assert (found.x - analytic.minimiser).norm() < 1e-4
