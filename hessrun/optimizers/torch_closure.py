@@ -26,7 +26,7 @@ class Closure:
         self.found = self._evaluate()
 
     def _evaluate(self) -> Evaluation:
-        found = self._objective.evaluate(self._state.x)
+        found = self._objective.evaluate(self._state.point())
         gradients = self._objective.named_views(found.gradient)
         for name, parameter in self._state.parameters.items():
             parameter.grad = gradients[name]
@@ -60,8 +60,7 @@ class Closure:
         return [t._version for t in (self._state.x, self._parameters[0], self.found.gradient)]
 
     def __call__(self) -> Tensor:
-        self._state.gather()
-        if self._is_first and self._written() == self._versions:
+        if self._is_first and self._state.is_home() and self._written() == self._versions:
             self._refuse_hidden_writes()
             for name, parameter in self._state.parameters.items():
                 parameter.grad = self._gradients[name]

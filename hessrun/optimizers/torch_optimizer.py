@@ -97,7 +97,7 @@ class TorchOptimizer(Optimizer[TorchState]):
             for optimizer in state.wrapped:
                 closure.step(optimizer)
         except OptionError:
-            if closure.found.is_finite():
+            if closure.found.is_finite() and bool(torch.isfinite(state.point()).all()):
                 raise
             # It could not factorise what is not finite, say: an outcome of the run, and no misuse.
             state.failure = Status.DIVERGED

@@ -21,10 +21,20 @@ class TorchState(State):
     wrapped: list[torch.optim.Optimizer]
     rates: list[list[float]]
 
+    def is_home(self) -> bool:
+        """The parameters are in x: some optimizers put new memory under `parameter.data` instead of writing to it."""
+        return all(p.data_ptr() == self.views[name].data_ptr() for name, p in self.parameters.items())
+
+    def point(self) -> Tensor:
+        """The vector [n] of the parameters as they are: x, or a copy where they have left it."""
+        if self.is_home():
+            return self.x
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters.values()])
+
     def gather(self) -> None:
-        """Bring parameters home: some optimizers put new memory under `parameter.data` instead of writing to it."""
+        """Bring parameters that have left x home."""
+        if self.is_home():
+            return
+        self.x.copy_(self.point())
         for name, parameter in self.parameters.items():
-            view = self.views[name]
-            if parameter.data_ptr() != view.data_ptr():
-                view.copy_(parameter.detach())
-                parameter.data = view
+            parameter.data = self.views[name]
