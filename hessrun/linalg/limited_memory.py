@@ -57,6 +57,11 @@ class LimitedMemory:
         dots = (self.pairs[:used].view(2 * used, -1) @ v).double().cpu().view(used, 2)
         return self._combine(v, dots)
 
+    def dense(self) -> Tensor:
+        """H as a matrix [n, n], for tests and diagnosis."""
+        unit = torch.eye(self.pairs.shape[2], dtype=self.pairs.dtype, device=self.pairs.device)
+        return torch.stack([self.product(column) for column in unit], dim=1)
+
     def update_and_product(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
         """Take the pair up if y's > curvature * |s||y|, then H v, [n]; and whether it was taken up.
 

@@ -11,6 +11,7 @@ fold the matrix is a multiple of the identity, and nothing n x n exists.
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +25,14 @@ _TILE = 256
 def block_size(n: int) -> int:
     """Updates held apart before a fold: about sqrt(n), where applying and folding them cost the same."""
     return max(1, min(128, math.isqrt(n)))
+
+
+class SymmetricMatrix(Protocol):
+    """A matrix [n, n] by its products, and as a whole where that fits."""
+
+    def product(self, v: Tensor) -> Tensor: ...
+
+    def dense(self) -> Tensor: ...
 
 
 @dataclass
@@ -82,7 +91,7 @@ class QuasiNewtonMatrix:
         if self.count == 0:
             return
         rows = self.pairs[: 2 * self.count]
-        weighted = (self.middle[: self.count] @ rows.view(self.count, 2, -1)).view(2 * self.count, -1)
+        weighted = self._weighted(rows)
         if self.base is None:
             self.base = torch.zeros(rows.shape[1], rows.shape[1], dtype=rows.dtype, device=rows.device)
             self.base.diagonal().fill_(self.scale)
@@ -90,11 +99,21 @@ class QuasiNewtonMatrix:
         _mirror(self.base)
         self.count, self.factor = 0, 1.0
 
+    def _weighted(self, rows: Tensor) -> Tensor:
+        """C [a b]' of the pending updates, [2 count, n]."""
+        n = rows.shape[1]
+        return (self.middle[: self.count] @ rows.view(self.count, 2, n)).view(2 * self.count, n)
+
     def dense(self) -> Tensor:
-        """M as a matrix [n, n], for tests and diagnosis."""
+        """M as a new matrix [n, n], for tests and diagnosis."""
         n = self.pairs.shape[1]
-        columns = [self.product(unit) for unit in torch.eye(n, dtype=self.pairs.dtype, device=self.pairs.device)]
-        return torch.stack(columns, dim=1)
+        if self.base is None:
+            matrix = torch.zeros(n, n, dtype=self.pairs.dtype, device=self.pairs.device)
+            matrix.diagonal().fill_(self.scale)
+        else:
+            matrix = self.base.clone()
+        rows = self.pairs[: 2 * self.count]
+        return matrix.addmm_(rows.T, self._weighted(rows), beta=self.factor, alpha=self.factor)
 
 
 def _mirror(matrix: Tensor) -> None:

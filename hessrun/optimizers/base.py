@@ -1,12 +1,12 @@
 """What a method is: an immutable set of hyperparameters that turns one state into the next."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
+from hessrun.linalg.quasi_newton_matrix import SymmetricMatrix
 from hessrun.objective import Evaluation
 from hessrun.optimizers.plain import from_plain, tensors_in, to_plain
 from hessrun.problems.problem import Problem
@@ -36,18 +36,27 @@ class State:
 
 
 @dataclass(frozen=True)
+class Approximation:
+    """A quasi-Newton matrix: H, of the Hessian's inverse, where `is_inverse`; else B, of the Hessian itself.
+
+    learned: s and y, each [n], of the newest pair that it took up, or None before the first.
+    """
+
+    matrix: SymmetricMatrix
+    is_inverse: bool
+    learned: list[Tensor] | None
+
+
+@dataclass(frozen=True)
 class Insight:
     """What a method knows of the curvature.
 
-    inverse_product: v -> H v, its approximation of the inverse Hessian; direct_product: v -> B v, its approximation of
-    the Hessian itself; learned: the newest pair s, y (each [n]) that the approximation took up.
+    approximation: its quasi-Newton matrix.
     eigenvalues: those of the Hessian that it decomposed, ascending, at the x of `eigenvalues_step`.
     negative_curvature: whether it met any at its last look, None where a method that looks has not done so yet.
     """
 
-    inverse_product: Callable[[Tensor], Tensor] | None = None
-    direct_product: Callable[[Tensor], Tensor] | None = None
-    learned: list[Tensor] | None = None
+    approximation: Approximation | None = None
     eigenvalues: Tensor | None = None
     eigenvalues_step: int = -1
     negative_curvature: bool | None = False
@@ -74,6 +83,11 @@ class Optimizer(ABC, Generic[S]):
     def minimises(self) -> str:
         """`the objective`, or `another function` where a decay of the method's own changes what is minimised."""
         return "the objective"
+
+    @property
+    def is_diagnosed(self) -> bool:
+        """The record asks at every row how far the method's quasi-Newton matrix is from the Hessian."""
+        return False
 
     @abstractmethod
     def init(self, problem: Problem) -> S:

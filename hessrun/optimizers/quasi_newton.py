@@ -3,25 +3,19 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from hessrun.linalg.quasi_newton_matrix import SymmetricMatrix
 from hessrun.linesearch import LineSearch, LineSearchResult, StrongWolfe
 from hessrun.objective import Evaluation
-from hessrun.optimizers.base import Insight, Optimizer, State
+from hessrun.optimizers.base import Approximation, Insight, Optimizer, State
 from hessrun.options import boolean
 from hessrun.problems.problem import Problem
 
-
-class InverseMemory(Protocol):
-    """An inverse-Hessian approximation made of curvature pairs."""
-
-    def product(self, v: Tensor) -> Tensor: ...
-
-
-M = TypeVar("M", bound=InverseMemory)
+M = TypeVar("M", bound=SymmetricMatrix)
 
 
 @dataclass(kw_only=True)
@@ -86,6 +80,10 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
     def __post_init__(self) -> None:
         boolean("diagnose", self.diagnose)
 
+    @property
+    def is_diagnosed(self) -> bool:
+        return self.diagnose
+
     @abstractmethod
     def _empty(self, x: Tensor) -> M:
         """The memory before any pair: a multiple of the identity."""
@@ -149,4 +147,4 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
         }
 
     def insight(self, state: QuasiNewtonState[M]) -> Insight:
-        return Insight(inverse_product=state.memory.product, learned=state.learned)
+        return Insight(approximation=Approximation(state.memory, is_inverse=True, learned=state.learned))

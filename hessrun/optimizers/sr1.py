@@ -11,7 +11,7 @@ from hessrun.linalg.broyden_family import symmetric_rank_one
 from hessrun.linalg.conjugate_gradients import Step, steihaug
 from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
-from hessrun.optimizers.base import Insight, Optimizer, State
+from hessrun.optimizers.base import Approximation, Insight, Optimizer, State
 from hessrun.optimizers.trust_region import attempt, first_radius, is_exhausted
 from hessrun.options import between, boolean, integer, positive
 from hessrun.problems.problem import Problem
@@ -67,6 +67,10 @@ class SR1(Optimizer[SR1State]):
         if self.block is not None:
             integer("block", self.block, minimum=1)
 
+    @property
+    def is_diagnosed(self) -> bool:
+        return self.diagnose
+
     def init(self, problem: Problem) -> SR1State:
         x = problem.x0
         require_matrices(1.3, len(x), x.dtype, x.device, what="SR1", instead="optimizer=lbfgs")
@@ -121,5 +125,5 @@ class SR1(Optimizer[SR1State]):
         return {"radius": state.radius, "skipped_pairs": state.skipped_pairs, "rejected_steps": state.rejected}
 
     def insight(self, state: SR1State) -> Insight:
-        product = None if state.memory is None else state.memory.product
-        return Insight(direct_product=product, learned=state.learned, negative_curvature=state.negative_curvature)
+        known = None if state.memory is None else Approximation(state.memory, is_inverse=False, learned=state.learned)
+        return Insight(approximation=known, negative_curvature=state.negative_curvature)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from hessrun.curvature import diagnose
 from hessrun.objective import Evaluation, EvaluationCounts
 from hessrun.optimizers import Optimizer, State
 from hessrun.problems.problem import Problem
@@ -172,6 +173,7 @@ class Loop:
         clock = self._clock
         with clock.on("metrics"):
             metrics = self.problem.metrics(state.x, look.evaluation)
+        diagnosis = self._diagnose(state, look)
         spent = self.problem.train.counts - self._counts
         row = {
             "step": state.step,
@@ -187,9 +189,25 @@ class Loop:
             "step_size": state.step_size,
             "state_bytes": self.optimizer.state_bytes(state),
             **self.optimizer.columns(state),
+            **diagnosis,
         }
         with clock.on("logging"):
             self._stopped = bool(self.listener.row(row))
+
+    def _diagnose(self, state: State, look: _Look) -> dict[str, float]:
+        """How far the method's quasi-Newton matrix is from the Hessian, where the method or the probe asks for it."""
+        approximation = self.optimizer.insight(state).approximation
+        is_due = self.optimizer.is_diagnosed or (self.probe.quasi_newton and self.probe.is_due(state.step))
+        if approximation is None or look.evaluation is None or not is_due or not look.evaluation.is_finite():
+            return {}
+        with self._clock.on("curvature"):
+            return diagnose(
+                self.problem.train.uncounted(),
+                look.evaluation,
+                approximation.matrix,
+                is_inverse=approximation.is_inverse,
+                learned=approximation.learned,
+            )
 
     def _look_at_curvature(self, state: State, *, is_last: bool) -> None:
         """Probe where it is due. A method that decomposes the Hessian in its next step is let do so first."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from hessrun.curvature import extremes, from_eigenvalues, spectrum
 from hessrun.objective import Objective
 from hessrun.optimizers import Insight
-from hessrun.options import choice, integer
+from hessrun.options import boolean, choice, integer
 from hessrun.record import Spectrum
 
 
@@ -20,6 +20,7 @@ class Probe:
     parameters, extreme above.
     schedule: `every` (each `every` steps) or `logarithmic` (1, 2, 4, 8 ...).
     eigenvalues: how many at each end where not all are computed.
+    quasi_newton: record at these steps how far a quasi-Newton matrix is from the Hessian (`curvature.diagnose`).
     """
 
     kind: str = "auto"
@@ -27,6 +28,7 @@ class Probe:
     every: int = 10
     exact_limit: int = 4000
     eigenvalues: int = 10
+    quasi_newton: bool = False
 
     def __post_init__(self) -> None:
         choice("curvature.kind", self.kind, ("auto", "exact", "lanczos", "off"))
@@ -34,6 +36,7 @@ class Probe:
         integer("curvature.every", self.every, minimum=1)
         integer("curvature.exact_limit", self.exact_limit, minimum=0)
         integer("curvature.eigenvalues", self.eigenvalues, minimum=1)
+        boolean("curvature.quasi_newton", self.quasi_newton)
 
     @property
     def is_off(self) -> bool:

@@ -1,0 +1,102 @@
+"""What is said of a quasi-Newton matrix, against dense matrices, and in the rows of a run."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+import hessrun
+from hessrun.curvature import diagnose
+from hessrun.objective.analytic import quadratic
+from hessrun.optimizers import BFGS, LBFGS, SR1
+
+
+@dataclass
+class Known:
+    matrix: Tensor
+
+    def product(self, v: Tensor) -> Tensor:
+        return self.matrix @ v
+
+    def dense(self) -> Tensor:
+        return self.matrix
+
+
+f = quadratic(6, condition_number=10.0).objective
+x = torch.ones(6, dtype=torch.float64)
+A = f.hessian(x)
+here = f.evaluate(x)
+s = torch.linspace(1, 2, 6, dtype=torch.float64)
+EXACT = {True: torch.linalg.inv(A), False: A}
+
+
+@pytest.mark.parametrize("is_inverse", [True, False])
+def test_the_true_matrix_has_no_fault(is_inverse):
+    found = diagnose(f, here, Known(EXACT[is_inverse]), is_inverse=is_inverse, learned=[s, A @ s])
+    assert found.pop("smallest_matrix_eigenvalue") == pytest.approx(1.0 if is_inverse else 0.1, rel=1e-10)
+    assert set(found) == {"direction_error", "secant_residual", "symmetry_error", "hessian_distance"}
+    assert max(found.values()) < 1e-12
+
+
+@pytest.mark.parametrize("is_inverse", [True, False])
+def test_each_fault_is_measured(is_inverse):
+    skew = torch.zeros(6, 6, dtype=torch.float64)
+    skew[0, 1] = 0.3
+    M = 2 * EXACT[is_inverse] + skew
+    found = diagnose(f, here, Known(M), is_inverse=is_inverse, learned=[s, A @ s])
+    assert found["symmetry_error"] == pytest.approx(0.3 * 2**0.5 / float(M.norm()))
+    symmetric = 0.5 * (M + M.T)
+    assert found["smallest_matrix_eigenvalue"] == pytest.approx(float(torch.linalg.eigvalsh(symmetric)[0]))
+    B = torch.linalg.inv(symmetric) if is_inverse else M
+    assert found["hessian_distance"] == pytest.approx(float((B - A).norm() / A.norm()), rel=1e-6)
+    a, b = (A @ s, s) if is_inverse else (s, A @ s)
+    assert found["secant_residual"] == pytest.approx(float((M @ a - b).norm() / b.norm()))
+    g = here.gradient
+    p, Bp = (M @ g, g) if is_inverse else (g, M @ g)
+    assert found["direction_error"] == pytest.approx(float((A @ p - Bp).norm() / Bp.norm()))
+
+
+def test_large_matrices_are_judged_by_products():
+    found = diagnose(f, here, Known(EXACT[True]), is_inverse=True, learned=None, dense_limit=5)
+    assert set(found) == {"direction_error", "symmetry_error", "smallest_matrix_eigenvalue"}
+    assert found["smallest_matrix_eigenvalue"] == pytest.approx(1.0, abs=0.1)
+    assert found["symmetry_error"] < 1e-14
+
+
+def rosenbrock(x):
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+X0 = torch.tensor([-1.2, 1.0, 0.5], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("method", [BFGS, LBFGS, SR1])
+def test_a_run_records_it_at_every_row_and_changes_nothing(method):
+    budget = hessrun.Budget(iterations=60, gradient_tolerance=1e-8)
+    plain = hessrun.minimize(rosenbrock, X0, optimizer=method(), budget=budget)
+    told = hessrun.minimize(rosenbrock, X0, optimizer=method(diagnose=True), budget=budget)
+    assert torch.equal(plain.x, told.x)
+    assert plain.counts == told.counts
+    last = told.trace[-1]
+    assert last["secant_residual"] < 1e-6
+    assert last["symmetry_error"] < 1e-12
+    assert last["hessian_distance"] < told.trace[1]["hessian_distance"]
+    if method is not SR1:
+        assert all(row["smallest_matrix_eigenvalue"] > 0 for row in told.trace)
+    assert "hessian_distance" not in plain.trace[-1]
+
+
+def test_the_probe_asks_where_it_looks():
+    budget, probe = hessrun.Budget(iterations=6), hessrun.Probe(quasi_newton=True)
+    found = hessrun.minimize(rosenbrock, X0, optimizer=BFGS(), budget=budget, probe=probe)
+    assert [row["step"] for row in found.trace if "hessian_distance" in row] == [0, 1, 2, 4]
+
+
+def test_the_direction_error_vanishes_where_bfgs_converges_superlinearly():
+    """Dennis and Moré's condition."""
+    found = hessrun.minimize(
+        rosenbrock, X0, optimizer=BFGS(diagnose=True), budget=hessrun.Budget(iterations=200, gradient_tolerance=1e-10)
+    )
+    errors = [row["direction_error"] for row in found.trace]
+    assert min(errors[-4:]) < 0.02 * max(errors)
