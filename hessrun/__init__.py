@@ -21,6 +21,7 @@ from hessrun.version import __version__
 if TYPE_CHECKING:
     from hessrun import curvature, optimizers, record
     from hessrun.objective import EmpiricalRisk, as_objective
+    from hessrun.optimizers.as_torch import as_torch_optimizer
     from hessrun.run import Budget, Probe, Result, minimize
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Result",
     "__version__",
     "as_objective",
+    "as_torch_optimizer",
     "curvature",
     "minimize",
     "optimizers",
@@ -43,6 +45,7 @@ _HOMES = {
     "minimize": "run",
     "EmpiricalRisk": "objective",
     "as_objective": "objective",
+    "as_torch_optimizer": "optimizers.as_torch",
 }
 
 

@@ -22,8 +22,8 @@ COMMANDS = [
 ]
 
 
-def test_the_library_example(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))
+def test_the_library_examples(code: str) -> None:
     exec(compile(code, str(README), "exec"), {"__name__": "readme"})  # noqa: S102
 
 
