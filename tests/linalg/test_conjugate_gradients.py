@@ -169,7 +169,7 @@ def test_the_scale_of_the_function_changes_no_bit(dtype, power, smallest):
             steihaug(lambda v: B @ v, g, radius, 1e-3, 50),
             steihaug(lambda v: c * (B @ v), c * g, radius, 1e-3, 50),
         )
-        if not (math.isinf(radius) and plain.iterations == 1):
+        if plain.iterations > 0:  # -g itself has the scale of f
             assert torch.equal(plain.d, scaled.d)
             assert scaled.decrease == c * plain.decrease
 
