@@ -268,8 +268,8 @@ def test_it_finds_what_scipys_newton_cg_finds():
 def test_convergence_is_superlinear():
     f = learning()
     method = NewtonCG()
-    minimiser = walk(NewtonCG(forcing=1e-10, max_cg_iterations=400), f, 40)[0].x
-    _, path = walk(method, f, 40)
+    minimiser = walk(NewtonCG(forcing=1e-10, max_cg_iterations=400), f, 24)[0].x
+    _, path = walk(method, f, 20)
     errors = [float((x - minimiser).norm()) for x in path]
     ratios = [b / a for a, b in itertools.pairwise(errors) if 1e-9 < a < 1e-2]
     assert ratios
