@@ -4,9 +4,13 @@ from hessrun.optimizers.base import Insight, Optimizer, State
 from hessrun.optimizers.bfgs import BFGS
 from hessrun.optimizers.broyden import Broyden
 from hessrun.optimizers.dfp import DFP
+from hessrun.optimizers.gauss_newton import GaussNewton
 from hessrun.optimizers.lbfgs import LBFGS
 from hessrun.optimizers.newton import Newton
+from hessrun.optimizers.newton_cg import NewtonCG
+from hessrun.optimizers.newton_cg_line_search import NewtonCGLineSearch
 from hessrun.optimizers.newton_trust import NewtonTrust
+from hessrun.optimizers.parts import Part
 from hessrun.optimizers.schedules import Constant, Cosine, InverseTime, Milestones, Schedule
 from hessrun.optimizers.sgd import SGD
 from hessrun.optimizers.sr1 import SR1
@@ -23,12 +27,16 @@ __all__ = [
     "Broyden",
     "Constant",
     "Cosine",
+    "GaussNewton",
     "Insight",
     "InverseTime",
     "Milestones",
     "Newton",
+    "NewtonCG",
+    "NewtonCGLineSearch",
     "NewtonTrust",
     "Optimizer",
+    "Part",
     "Schedule",
     "State",
     "TorchOptimizer",
