@@ -9,13 +9,13 @@ import torch
 from bench.evaluations_to_solve import Method, ours, scipy_method, starts_finite, torch_method, torchmin_method
 from bench.profile import Panel, draw
 from bench.setting import Setting, say
-from bench.table import Row, geometric_mean, ratios_where_both
+from bench.table import Row, geometric_mean, ratios_where_both, times
 from hessrun.objective.more_garbow_hillstrom import NAMES, more_garbow_hillstrom
 from hessrun.optimizers import BFGS, LBFGS, SSBFGS, NewtonTrust
 
 _LIMIT = 3000
 _QUICK = ("beale", "gaussian")
-# Ours, and the peer that the bars name.
+# Ours, and the peer of scipy that each is compared with; SSBFGS is held to no bar.
 _RIVALS = {"BFGS": "scipy BFGS", "LBFGS": "scipy L-BFGS-B", "NewtonTrust": "scipy BFGS", "SSBFGS": "scipy BFGS"}
 _HELD_TO = ("BFGS", "LBFGS", "NewtonTrust")
 
@@ -84,37 +84,24 @@ def _solve(
 
 def _standard(found: Solved) -> Iterator[Row]:
     for method, by_problem in found.items():
-        solved, total = count_solved(by_problem), len(by_problem)
-        what = f"{method}, {total} standard starts, tau = 1e-8: solved{_unsolved(by_problem)}"
-        if method in _HELD_TO:
-            yield Row.count(what, solved, "", total, total)
-        elif method in _RIVALS:
-            yield Row(what, f"{solved} of {total}")
-        else:
-            yield Row(what, "", f"{solved} of {total}")
+        total = len(by_problem)
+        yield from _counted(method, f"{method}, {total} standard starts, tau = 1e-8: solved", by_problem, "", total)
     for method, rival in _RIVALS.items():
         ratios = ratios_where_both(found[method], found[rival])
         ratio = geometric_mean(ratios)
         what = f"{method} evaluations / {rival}'s, geometric mean of {len(ratios)}"
+        mine, theirs = f"{_total(found, method, rival)} in all", f"{rival} {_total(found, rival, method)}"
         if method in ("BFGS", "LBFGS"):
-            yield Row.at_most(what, f"{_total(found, method, rival)} in all", _rival(found, rival, method), ratio, 1)
+            yield Row.at_most(what, mine, theirs, ratio, 1)
         else:
-            yield Row(
-                what, f"{_total(found, method, rival)} in all", _rival(found, rival, method), ratio=f"{ratio:.3g}x"
-            )
+            yield Row(what, mine, theirs, times(ratio))
 
 
 def _far(found: Solved, endless: list[str]) -> Iterator[Row]:
     for method, by_problem in found.items():
-        solved, total = count_solved(by_problem), len(by_problem)
-        what = f"{method}, 10x the starts: solved{_unsolved(by_problem)}"
-        if method in _HELD_TO:
-            least = count_solved(found[_RIVALS[method]])
-            yield Row.count(what, solved, f"{_RIVALS[method]} {least}", least, total)
-        elif method in _RIVALS:
-            yield Row(what, f"{solved} of {total}")
-        else:
-            yield Row(what, "", f"{solved} of {total}")
+        rival = _RIVALS.get(method, method)
+        least = count_solved(found[rival])
+        yield from _counted(method, f"{method}, 10x the starts: solved", by_problem, f"{rival} {least}", least)
     if endless:
         yield Row(f"  left out, f is not finite at 10x the start: {', '.join(endless)}", "")
 
@@ -122,14 +109,23 @@ def _far(found: Solved, endless: list[str]) -> Iterator[Row]:
 def _in_float32(setting: Setting, names: tuple[str, ...]) -> Iterator[Row]:
     found, endless = _solve(setting, [*_ours(), torch_method()], names, start_factor=1.0, dtype=torch.float32)
     for method, by_problem in found.items():
-        solved, total = count_solved(by_problem), len(by_problem)
-        what = f"{method}, float32, tau = 1e-4: solved{_unsolved(by_problem)}"
-        if method in _HELD_TO:
-            yield Row.count(what, solved, "", total, total)
-        else:
-            yield Row(what, *(("", f"{solved} of {total}") if method not in _RIVALS else (f"{solved} of {total}",)))
+        yield from _counted(method, f"{method}, float32, tau = 1e-4: solved", by_problem, "", len(by_problem))
     if endless:
         yield Row(f"  left out, f overflows float32 at the start: {', '.join(endless)}", "")
+
+
+def _counted(method: str, what: str, by_problem: Mapping[str, int | None], peer: str, least: int) -> Iterator[Row]:
+    """How many were solved, with a bar for the methods that are held to one; then the names of those that were not."""
+    solved, total = count_solved(by_problem), len(by_problem)
+    if method in _HELD_TO:
+        yield Row.count(what, solved, peer, least, total)
+    elif method in _RIVALS:
+        yield Row(what, f"{solved} of {total}", peer)
+    else:
+        yield Row(what, "", f"{solved} of {total}")
+    unsolved = [name for name, cost in by_problem.items() if cost is None]
+    if unsolved:
+        yield Row(f"  not solved: {', '.join(unsolved)}", "")
 
 
 def count_solved(by_problem: Mapping[str, int | None]) -> int:
@@ -137,18 +133,9 @@ def count_solved(by_problem: Mapping[str, int | None]) -> int:
     return sum(cost is not None for cost in by_problem.values())
 
 
-def _unsolved(by_problem: Mapping[str, int | None]) -> str:
-    names = [name for name, cost in by_problem.items() if cost is None]
-    return f" (not {', '.join(names)})" if 0 < len(names) <= 4 else ""
-
-
 def _total(found: Solved, method: str, other: str) -> int:
     """Evaluations on the problems that both solve."""
     return sum(cost for name, cost in found[method].items() if cost is not None and found[other][name] is not None)
-
-
-def _rival(found: Solved, rival: str, method: str) -> str:
-    return f"{rival} {_total(found, rival, method)}"
 
 
 def _write(path: Path, by_factor: Mapping[int, Solved]) -> None:

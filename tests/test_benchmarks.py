@@ -1,0 +1,197 @@
+"""The optimizer benchmark: its ratios and counts by hand, and one quick run that prints every row."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+
+# A word or two of every row that the table must have, peers of bars included.
+ROWS = (
+    r"BFGS iteration, digits MLP.* scipy BFGS [\d.]+ ms .* >= 100x",
+    r"BFGS iteration, digits MLP.* torchmin bfgs [\d.]+ ms .* >= 100x",
+    r"beside one product .* <= 2x",
+    r"BFGS iteration, .* beside block=1 .* >= 2x",
+    r"memory of the state.* <= 1.3x",
+    *(rf"L-BFGS iteration, n = {n}, m = {m};.* torch .* <= 0.5x" for n in (50, 200) for m in (3, 5)),
+    r"L-BFGS to torch's loss at 20 iterations, digits MLP: evaluations .* <= 0.95x",
+    r"L-BFGS to torch's loss at 20 iterations, digits MLP: seconds .* <= 1x",
+    r"L-BFGS to torch's loss at 20 iterations, digits linear: evaluations .* <= 0.95x",
+    r"L-BFGS to torch's loss at 20 iterations, digits linear: seconds .* <= 1x",
+    r"L-BFGS to torch's loss, Fashion-MNIST MLP .* not measured: no files",
+    *(rf"torchmin {method}, 5 iterations" for method in ("newton-cg", "trust-krylov", "trust-ncg")),
+    *(
+        rf"^{method} to [\d.]+ .*"
+        for method in ("NewtonCG", "NewtonCG, products on 50 examples", "NewtonCGLineSearch", "GaussNewton")
+    ),
+    r"^NewtonTrust to [\d.]+ .*",
+    r"^Newton to [\d.]+ .*",
+    r"best of ours .* <= 0.5x",
+    *(
+        rf"^{method}, {case}: solved .* >= \d"
+        for method in ("BFGS", "LBFGS", "NewtonTrust")
+        for case in ("2 standard starts, tau = 1e-8", "10x the starts", "float32, tau = 1e-4")
+    ),
+    *(
+        rf"^{method}, 2 standard starts, tau = 1e-8: solved"
+        for method in (
+            *("SSBFGS", "scipy BFGS", "scipy L-BFGS-B", "torch LBFGS", "torchmin bfgs", "torchmin l-bfgs"),
+            *("torchmin newton-cg", "torchmin trust-exact"),
+        )
+    ),
+    r"BFGS evaluations / scipy BFGS's, geometric mean of 2 .* <= 1x",
+    r"LBFGS evaluations / scipy L-BFGS-B's, geometric mean of 2 .* <= 1x",
+    r"order of convergence, Newton.* >= 1.8 +yes",
+    r"order of convergence, BFGS.* -> 0 +yes",
+    r"order of convergence, gradient descent.* 1 +yes",
+)
+
+
+@pytest.fixture(autouse=True)
+def _scripts_are_importable(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+
+
+def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
+    pytest.importorskip("torchmin")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick", "--out", str(tmp_path), "--fashion-mnist", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d: .* CPU, \d+ threads, torch \d.*scipy \d.*pytorch-minimize \d", first)
+    for row in ROWS:
+        assert any(re.search(row, line) for line in lines), f"no row {row!r} in\n{done.stdout}"
+    for name in ("profile", "profile-10x"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    table = (tmp_path / "more_garbow_hillstrom.csv").read_text().splitlines()
+    assert len(table) == 1 + 2 * 2 * 11  # starts x problems x methods
+
+
+def test_a_bar_is_held_at_its_limit_and_missed_beyond_it():
+    from bench.table import Row
+
+    assert Row.at_most("a", "1", "2", 0.5, 0.5).holds is True
+    assert Row.at_most("a", "1", "2", 0.5001, 0.5).holds is False
+    assert Row.at_most("a", "1", "2", math.nan, 0.5).holds is False
+    assert Row.at_least("a", "1", "2", 100.0, 100).holds is True
+    assert Row.at_least("a", "1", "2", 99.0, 100).holds is False
+    assert Row.count("a", 23, "", 24, 24).holds is False
+    assert Row.not_measured("a", "why").holds is None
+    assert str(Row.at_most("what", "1 ms", "torch 4 ms", 0.25, 0.5)).split() == (
+        ["what", "1", "ms", "torch", "4", "ms", "0.25x", "<=", "0.5x", "yes"]
+    )
+    assert str(Row.at_most("what", "-", "", math.inf, 0.5)).endswith("NO")
+
+
+def test_means_and_medians_of_ratios():
+    from bench.table import geometric_mean, median_ratio, ratios_where_both
+
+    assert geometric_mean([2.0, 0.5]) == pytest.approx(1, rel=1e-15)
+    assert geometric_mean([2.0, 8.0]) == pytest.approx(4, rel=1e-15)
+    assert math.isnan(geometric_mean([]))
+    # The median of the ratios, not the ratio of the medians: 1/10, 4/2, 9/3.
+    assert median_ratio([1.0, 4.0, 9.0], [10.0, 2.0, 3.0]) == 2
+    assert median_ratio([1.0, math.inf, math.inf], [1.0, 1.0, 1.0]) == math.inf
+    assert ratios_where_both({"a": 2, "b": None, "c": 9}, {"a": 4, "b": 1, "c": None}) == [0.5]
+
+
+def test_performance_ratios_are_costs_over_the_least_cost_of_each_problem():
+    from bench.profile import performance_ratios, share_within
+
+    costs = {"x": {"p": 10, "q": 30, "r": None}, "y": {"p": 20, "q": 10, "r": None}}
+    ratios = performance_ratios(costs)
+    assert ratios == {"x": [1, 3, math.inf], "y": [1, 2, math.inf]}
+    assert [share_within(ratios["x"], tau) for tau in (1, 2, 3, 1e9)] == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3])
+
+
+def test_the_estimated_order_is_that_of_the_sequence():
+    from bench.order import estimated_order, mean_rate
+
+    assert estimated_order([1e-1, 1e-2, 1e-4, 1e-8]) == pytest.approx(2)
+    assert estimated_order([0.5**k for k in range(9)]) == pytest.approx(1)
+    assert mean_rate([1.0, 0.5, 0.25]) == pytest.approx(0.5)
+    assert math.isnan(estimated_order([1.0, 0.1]))
+
+
+def test_evaluations_until_solved_are_those_that_scipy_made_until_then():
+    """Counted apart: scipy alone on the same function, and the first of its values below the target."""
+    import scipy.optimize
+    from bench.evaluations_to_solve import scipy_method
+
+    from hessrun.objective.more_garbow_hillstrom import more_garbow_hillstrom
+
+    problem = more_garbow_hillstrom("wood")
+    values = []
+
+    def f(x):
+        found = problem.objective.evaluate(torch.from_numpy(x.copy()))
+        values.append(found.value.item())
+        return values[-1], found.gradient.numpy()
+
+    scipy.optimize.minimize(f, problem.x0.numpy(), jac=True, method="BFGS", options={"gtol": 1e-12})
+    by_hand = next(k for k, value in enumerate(values, start=1) if value <= 1e-8 * values[0])
+    method = scipy_method("BFGS")
+    assert method.evaluations(problem, tau=1e-8, limit=3000) == by_hand
+    assert method.evaluations(problem, tau=1e-8, limit=by_hand) == by_hand
+    assert method.evaluations(problem, tau=1e-8, limit=by_hand - 1) is None
+
+
+def test_the_timed_stretches_hold_whole_blocks_and_the_matrix():
+    from bench.dense import Stepping
+    from bench.networks import digits
+    from bench.setting import Setting
+
+    setting = Setting(torch.device("cpu"), True, False, 2, Path("."), Path("."))
+    network = digits(setting, [])
+    stepping = Stepping(network.problem(), setting, 5)
+    assert stepping.state.memory.base is not None  # the stretches that count read a matrix
+    assert stepping.state.memory.count == 1
+    stepping.stretch()
+    assert stepping.state.memory.count == 1  # a whole number of blocks further on
+    assert stepping.steps == 20
+    assert stepping.evaluations >= 20
+
+
+def test_the_cheap_objective_has_the_gradient_of_its_value():
+    from bench.lbfgs_free import DiagonalQuadratic
+
+    f = DiagonalQuadratic(7, torch.device("cpu"))
+    x = torch.linspace(1, 2, 7, dtype=torch.float64)
+    a = 10.0 ** torch.linspace(0, -8, 7, dtype=torch.float64)
+    found = f.evaluate(x)
+    assert found.value.item() == pytest.approx(0.5 * (a * x * x).sum().item(), rel=1e-14)
+    assert torch.allclose(found.gradient, a * x, rtol=1e-14, atol=0)
+
+
+def test_a_missing_peer_is_named_with_the_package_to_install(monkeypatch, capsys):
+    from bench.__main__ import main
+
+    monkeypatch.setitem(sys.modules, "torchmin", None)
+    assert main(["bfgs"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install pytorch-minimize" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["lbfgs"], "lbfgs: no such section; there are bfgs, bfgs-large"), (["--seeds", "0"], "must be 1 or above")],
+)
+def test_wrong_arguments_are_refused_in_one_line(arguments, said, capsys):
+    from bench.__main__ import main
+
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
