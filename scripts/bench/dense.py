@@ -46,6 +46,8 @@ class Stepping:
         self.seconds.append((self._setting.now() - start) / self._stretch)
         self.evaluations += evaluations(self._problem) - before
         self.steps += self._stretch
+        if self.state.failure is not None:
+            say(f"  BFGS left the regular path at step {self.state.step}: {self.state.failure}")
 
     @property
     def each(self) -> float:
