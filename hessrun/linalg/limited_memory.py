@@ -1,29 +1,35 @@
 """The limited-memory BFGS matrix: the last m pairs, and H v from their inner products.
 
 The two-loop recursion (Nocedal & Wright, 2006, algorithm 7.4) written on inner products (Chen, Wang and Zhou, 2014):
-with R the upper triangle of S'Y in the order of time, D its diagonal and gamma the initial scaling,
+with R the upper triangle of S'Y in the order of time, E its diagonal and H0 the initial matrix,
 
-    R a = S'v,    R'c = D a - gamma (Y'v - Y'Y a),    H v = gamma (v - Y a) + S c.
+    R a = S'v,    q = v - Y a,    R'c = E a - Y'H0 q,    H v = H0 q + S c.
 
-An iteration needs one product [S; Y][v y], one transfer to the host whatever m is, two small triangular solves in
-float64 there, and one combination.
+With H0 = gamma I, Y'H0 q = gamma (Y'v - Y'Y a): an iteration needs one product of [S; Y] with y and v, one transfer to
+the host whatever m is, two small triangular solves in float64 there, and one combination. With H0 diagonal it needs
+S'[y v] and Y'(H0 q) one after the other: two transfers, and as much memory traffic.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from scipy.linalg.blas import dtrsv
 from torch import Tensor
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass
 class LimitedMemory:
     """H from at most m pairs (s, y) in a ring of m + 1 slots, the spare one being where the next pair is tried.
 
-    pairs: [m + 1, 2, n], s and y of each slot; order: the slots in use, oldest first.
-    sy, yy: [m + 1, m + 1] on the host in float64, s_i'y_j (where j is no older than i) and y_i'y_j by slot.
-    gamma: the initial matrix is gamma * I; scaling: `every` (gamma from the newest pair, Nocedal & Wright eq. 7.20),
-    `first` (from the first pair alone) or `none` (1).
+    pairs: [m + 1, 2, n], s and y of each slot; head: the spare slot; count: pairs kept, those before `head`.
+    sy, yy: [m, m] on the host in float64 in the order of time, oldest first: s_i'y_j for i <= j, and y_i'y_j.
+    gamma: H0 is gamma * I; scaling: `every` (gamma from the newest pair, Nocedal & Wright eq. 7.20), `first` (from the
+    first pair alone), `none` (1), or `diagonal`: H0 is the diagonal matrix of `diagonal`, [n], which learns every pair.
     """
 
     pairs: Tensor
@@ -31,77 +37,136 @@ class LimitedMemory:
     yy: Tensor
     scaling: str
     gamma: float = 1.0
-    order: list[int] = field(default_factory=list)
+    diagonal: Tensor | None = None
+    head: int = 0
+    count: int = 0
 
     @classmethod
     def empty(cls, x: Tensor, *, memory: int, scaling: str = "every") -> "LimitedMemory":
         """No pair yet, H = I, for vectors like x [n]."""
-        slots = memory + 1
-        zeros = torch.zeros(slots, slots, dtype=torch.float64)
-        return cls(x.new_zeros(slots, 2, len(x)), zeros, zeros.clone(), scaling)
+        zeros = torch.zeros(memory, memory, dtype=torch.float64)
+        return cls(x.new_zeros(memory + 1, 2, len(x)), zeros, zeros.clone(), scaling)
 
     def restart(self) -> None:
         """Forget all pairs: H = I."""
-        self.order, self.gamma = [], 1.0
+        self.head, self.count, self.gamma, self.diagonal = 0, 0, 1.0, None
 
     @property
     def newest(self) -> list[Tensor]:
         """s and y of the newest pair: views, valid until the next update."""
-        return list(self.pairs[self.order[-1]])
-
-    def product(self, v: Tensor) -> Tensor:
-        """H v, [n]."""
-        if not self.order:
-            return self.gamma * v
-        used = max(self.order) + 1
-        dots = (self.pairs[:used].view(2 * used, -1) @ v).double().cpu().view(used, 2)
-        return self._combine(v, dots)
+        return list(self.pairs[self.head - 1])
 
     def dense(self) -> Tensor:
         """H as a matrix [n, n], for tests and diagnosis."""
         unit = torch.eye(self.pairs.shape[2], dtype=self.pairs.dtype, device=self.pairs.device)
         return torch.stack([self.product(column) for column in unit], dim=1)
 
+    def product(self, v: Tensor) -> Tensor:
+        """H v, [n]."""
+        if self.count == 0:
+            return self.gamma * v
+        slots = self.head if self.count == self.head else len(self.pairs)
+        if self.diagonal is not None:
+            return self._combine_diagonal(v, _on_host(self.pairs[:slots, 0] @ v), self.diagonal)
+        dots = _on_host(self.pairs[:slots].view(2 * slots, -1) @ v)
+        return self._combine(v, dots[0::2], dots[1::2])
+
     def update_and_product(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
         """Take the pair up if y's > curvature * |s||y|, then H v, [n]; and whether it was taken up.
 
-        One product with both y and v, one transfer to the host.
+        The pair's products with the others and those of v are made together, with one transfer to the host.
         """
-        slots = len(self.pairs)
-        spare = next(slot for slot in range(slots) if slot not in self.order)
-        self.pairs[spare, 0] = s
-        self.pairs[spare, 1] = y
-        used = max([spare, *self.order]) + 1
-        rows = self.pairs[:used].view(2 * used, -1)
-        products = rows @ torch.stack([y, v], dim=1)
-        host = torch.cat([products.reshape(-1), torch.dot(s, s)[None]]).double().cpu()
-        dots, ss = host[:-1].view(used, 2, 2), float(host[-1])
-        ys, yy = float(dots[spare, 0, 0]), float(dots[spare, 1, 0])
+        new, is_diagonal = self.head, self.scaling == "diagonal"
+        self.pairs[new, 0] = s
+        self.pairs[new, 1] = y
+        slots = new + 1 if self.count == new else len(self.pairs)
+        rows = self.pairs[:slots, 0] if is_diagonal else self.pairs[:slots].view(2 * slots, -1)
+        lengths = torch.stack([torch.dot(s, s), torch.dot(y, y)])
+        host = _on_host(torch.cat([(torch.stack([y, v]) @ rows.T).view(-1), lengths]))
+        ss, yy = host[-2:].tolist()
+        of_y, of_v = host[:-2].reshape(2, -1)
+        step = 1 if is_diagonal else 2
+        ys = float(of_y[step * new])
         # Where y'y underflows to 0 there is no scaling to be had from the pair.
         taken = 0 < yy < math.inf and ys > curvature * ss**0.5 * yy**0.5
         if taken:
-            self._take(spare, dots[:, :, 0], ys, yy)
-        if not self.order:
+            self._take(of_y[0::step], of_y[1::2], ys, yy)
+        else:
+            self.pairs[new] = 0
+        if self.count == 0:
             return self.gamma * v, taken
-        return self._combine(v, dots[:, :, 1]), taken
+        if self.diagonal is not None:
+            return self._combine_diagonal(v, of_v, self.diagonal), taken
+        return self._combine(v, of_v[0::2], of_v[1::2]), taken
 
-    def _take(self, slot: int, dots: Tensor, ys: float, yy: float) -> None:
-        used = len(dots)
-        self.sy[:used, slot] = dots[:, 0]
-        self.yy[:used, slot] = self.yy[slot, :used] = dots[:, 1]
-        if self.scaling == "every" or (self.scaling == "first" and not self.order):
+    def _take(self, of_s: Array, of_y: Array, ys: float, yy: float) -> None:
+        """Keep the pair at `head`, from the products of its y with s and y of each slot."""
+        if self.scaling == "diagonal":
+            s, y = self.pairs[self.head].unbind()
+            self.diagonal = _learnt(self.diagonal, s, y, ys, yy)
+        if self.scaling == "every" or (self.scaling == "first" and self.count == 0):
             self.gamma = ys / yy
-        self.order = [*self.order, slot][-(len(self.pairs) - 1) :]
+        SY, YY, k = self.sy.numpy(), self.yy.numpy(), self.count
+        if k == len(SY):
+            SY[:-1, :-1] = SY[1:, 1:]
+            YY[:-1, :-1] = YY[1:, 1:]
+            k -= 1
+        self.head, self.count = (self.head + 1) % len(self.pairs), k + 1
+        SY[: k + 1, k] = self._in_time(of_s)
+        if self.scaling != "diagonal":
+            YY[: k + 1, k] = YY[k, : k + 1] = self._in_time(of_y)
 
-    def _combine(self, v: Tensor, dots: Tensor) -> Tensor:
-        """H v from dots [slots, 2], the inner products of v with s and y of each slot."""
-        order = torch.tensor(self.order)
-        R = self.sy[order][:, order].triu()
-        sv, yv = dots[order, 0], dots[order, 1]
-        a = torch.linalg.solve_triangular(R, sv[:, None], upper=True)[:, 0]
-        right = R.diagonal() * a - self.gamma * (yv - self.yy[order][:, order] @ a)
-        c = torch.linalg.solve_triangular(R.T, right[:, None], upper=False)[:, 0]
-        weights = torch.zeros(len(dots), 2, dtype=torch.float64)
-        weights[order, 0], weights[order, 1] = c, -self.gamma * a
-        rows = self.pairs[: len(dots)].view(2 * len(dots), -1)
-        return torch.addmv(v, rows.T, weights.view(-1).to(dtype=v.dtype, device=v.device), beta=self.gamma)
+    def _in_time(self, by_slot: Array) -> Array:
+        """[count], oldest first, from numbers by slot."""
+        if self.count <= self.head:
+            return by_slot[self.head - self.count : self.head]
+        return np.concatenate([by_slot[self.head - self.count :], by_slot[: self.head]])
+
+    def _by_slot(self, in_time: Array, slots: int) -> Array:
+        """The converse of `_in_time`; 0 for the spare slot."""
+        found = np.zeros(slots)
+        wrapped = max(0, self.count - self.head)
+        found[self.head - (self.count - wrapped) : self.head] = in_time[wrapped:]
+        if wrapped:
+            found[-wrapped:] = in_time[:wrapped]
+        return found
+
+    def _combine(self, v: Tensor, of_s: Array, of_y: Array) -> Tensor:
+        """H v with H0 = gamma I from the products of v with s and y of each slot."""
+        k, slots = self.count, len(of_s)
+        R, YY = self.sy.numpy()[:k, :k], self.yy.numpy()[:k, :k]
+        a = dtrsv(R, self._in_time(of_s))
+        c = dtrsv(R, R.diagonal() * a - self.gamma * (self._in_time(of_y) - YY @ a), trans=1)
+        weights = np.empty(2 * slots)
+        weights[0::2], weights[1::2] = self._by_slot(c, slots), self._by_slot(-self.gamma * a, slots)
+        rows = self.pairs[:slots].view(2 * slots, -1)
+        return torch.addmv(v, rows.T, torch.from_numpy(weights).to(v), beta=self.gamma)
+
+    def _combine_diagonal(self, v: Tensor, of_s: Array, diagonal: Tensor) -> Tensor:
+        """H v with H0 diagonal from the products of v with s of each slot."""
+        k, slots = self.count, len(of_s)
+        R, S, Y = self.sy.numpy()[:k, :k], self.pairs[:slots, 0], self.pairs[:slots, 1]
+        a = dtrsv(R, self._in_time(of_s))
+        r = torch.addmv(v, Y.T, torch.from_numpy(self._by_slot(a, slots)).to(v), alpha=-1).mul_(diagonal)
+        c = dtrsv(R, R.diagonal() * a - self._in_time(_on_host(Y @ r)), trans=1)
+        return r.addmv_(S.T, torch.from_numpy(self._by_slot(c, slots)).to(v))
+
+
+def _on_host(numbers: Tensor) -> Array:
+    """In float64; waits for the device."""
+    array: Array = numbers.double().cpu().numpy()
+    return array
+
+
+def _learnt(diagonal: Tensor | None, s: Tensor, y: Tensor, ys: float, yy: float) -> Tensor:
+    """The diagonal of H0 after a pair: that of the BFGS update of its inverse B, scaled so that y'H0 y = y's.
+
+    B+ = B + y y' / y's - B s s'B / s'B s (Gilbert and Lemaréchal, 1989, section 4, the direct update; scaled after it).
+    It is positive wherever B is; before the first pair B is y'y / y's I.
+    """
+    D = torch.full_like(s, ys / yy) if diagonal is None else diagonal
+    B, Bs = 1 / D, s / D
+    # By Cauchy's inequality the first difference is 0 or above: rounding must not take B lower than this.
+    B_new = torch.addcdiv(B, Bs * Bs, torch.dot(s, Bs), value=-1).clamp_min_(0).addcmul_(y, y, value=1 / ys)
+    D = 1 / torch.maximum(B_new, torch.finfo(s.dtype).eps * B)
+    return D.mul_(ys / torch.dot(y, D * y))

@@ -26,25 +26,26 @@ class LBFGS(QuasiNewton[LimitedMemory]):
     O(m n) time and memory an iteration.
 
     memory: pairs kept, m, 1 or above.
-    initial_scaling: `every` (the matrix before the pairs is y's/y'y I with the newest pair, eq. 7.20), `first` (with
-    the first pair alone; with memory >= iterations this is BFGS) or `none` (I).
+    initial_scaling: of the matrix before the pairs. `diagonal` (a diagonal matrix that learns every pair: Gilbert and
+    Lemaréchal, 1989), `every` (y's/y'y I with the newest pair, eq. 7.20), `first` (with the first pair alone; with
+    memory >= iterations this is BFGS) or `none` (I).
     """
 
     state_type: ClassVar[type[State]] = LBFGSState
 
     memory: int = 10
-    initial_scaling: str = "every"
+    initial_scaling: str = "diagonal"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         integer("memory", self.memory, minimum=1)
-        choice("initial_scaling", self.initial_scaling, ("every", "first", "none"))
+        choice("initial_scaling", self.initial_scaling, ("diagonal", "every", "first", "none"))
 
     def _empty(self, x: Tensor) -> LimitedMemory:
         return LimitedMemory.empty(x, memory=self.memory, scaling=self.initial_scaling)
 
     def _is_empty(self, memory: LimitedMemory) -> bool:
-        return not memory.order
+        return memory.count == 0
 
     def _learn(self, memory: LimitedMemory, pair: Pair) -> Lesson:
         eps = torch.finfo(pair.s.dtype).eps

@@ -75,8 +75,8 @@ def _ours(setting: Setting, objective: Objective, x0: Tensor, m: int, warm: int,
     for _ in range(count):
         state = optimizer.step(problem, state)
     seconds = setting.now() - start
-    if state.failure is not None or len(state.memory.order) < m:
-        say(f"  ours left the regular path: {state.failure}, {len(state.memory.order)} pairs, f = {state.here.value}")
+    if state.failure is not None or state.memory.count < m:
+        say(f"  ours left the regular path: {state.failure}, {state.memory.count} pairs, f = {state.here.value}")
     return seconds / count, (evaluations(problem) - before) / count
 
 

@@ -21,7 +21,7 @@ def two_loops(kept, gamma, v):
     for s, y in reversed(kept):
         alphas.append(torch.dot(s, q) / torch.dot(y, s))
         q = q - alphas[-1] * y
-    r = gamma * q
+    r = gamma * q  # a number, or the diagonal of the initial matrix
     for (s, y), alpha in zip(kept, reversed(alphas), strict=True):
         r = r + (alpha - torch.dot(y, r) / torch.dot(y, s)) * s
     return r
@@ -29,14 +29,34 @@ def two_loops(kept, gamma, v):
 
 def dense(kept, gamma, v):
     """Nocedal & Wright, eq. 6.17, from gamma I."""
-    H = gamma * torch.eye(N, dtype=torch.float64)
+    H = torch.diag(gamma * torch.ones(N, dtype=torch.float64))
     for s, y in kept:
         left = torch.eye(N, dtype=torch.float64) - torch.outer(s, y) / torch.dot(y, s)
         H = left @ H @ left.T + torch.outer(s, s) / torch.dot(y, s)
     return H @ v
 
 
-@pytest.mark.parametrize("scaling", ["every", "first", "none"])
+def diagonal(seen):
+    """Of the inverse BFGS matrix, pair by pair: the whole matrix is formed, and all but its diagonal dropped."""
+    s, y = seen[0]
+    B = torch.eye(N, dtype=torch.float64) * torch.dot(y, y) / torch.dot(y, s)
+    for s, y in seen:
+        B = B - torch.outer(B @ s, B @ s) / (s @ B @ s) + torch.outer(y, y) / torch.dot(y, s)
+        D = 1 / B.diagonal()
+        B = torch.diag(torch.dot(y, D * y) / torch.dot(y, s) / D)
+    return 1 / B.diagonal()
+
+
+def initial(scaling, seen):
+    if scaling == "none":
+        return 1.0
+    if scaling == "diagonal":
+        return diagonal(seen)
+    s, y = seen[-1] if scaling == "every" else seen[0]
+    return float(s @ y / (y @ y))
+
+
+@pytest.mark.parametrize("scaling", ["diagonal", "every", "first", "none"])
 @pytest.mark.parametrize("memory", [1, 2, 5, 30])
 def test_product_equals_both_recursions(memory, scaling):
     limited = LimitedMemory.empty(torch.zeros(N, dtype=torch.float64), memory=memory, scaling=scaling)
@@ -53,12 +73,13 @@ def test_product_equals_both_recursions(memory, scaling):
             seen.append((s, y))
             product, taken = limited.update_and_product(s, y, v, curvature=EPS)
             assert taken
-            newest = {"every": seen[-1], "first": seen[0]}.get(scaling)
-            gamma = 1.0 if newest is None else float(newest[0] @ newest[1] / (newest[1] @ newest[1]))
+            gamma = initial(scaling, seen)
             before = two_loops(seen[-memory:], gamma, v)
             assert torch.allclose(product, dense(seen[-memory:], gamma, v), rtol=1e-9, atol=1e-9)
         assert torch.allclose(product, before, rtol=1e-9, atol=1e-9)
         assert torch.allclose(limited.product(v), product, rtol=1e-9, atol=1e-9)
+        assert torch.allclose(limited.product(y), s, rtol=1e-9, atol=1e-9) or k % 4 == 3  # secant equation
+        assert torch.allclose(limited.dense() @ v, product, rtol=1e-9, atol=1e-9)
     limited.restart()
     assert torch.equal(limited.product(v), v)
 
