@@ -25,7 +25,7 @@ class NewtonCGLineSearch(InexactNewton[NewtonCGLineSearchState]):
     (Nocedal & Wright, 2006, algorithm 7.1); t by a line search that tries t = 1 first.
 
     Where the first direction has negative curvature already, d = -g, and the first trial moves x by
-    max(0.01 |x|, 1e-3). Near a stationary point it looks once for negative curvature from a random direction.
+    max(0.1 |x|, 1e-3). Near a stationary point it looks once for negative curvature from a random direction.
 
     line_search: how far to go along d, within the step's own batch. The other options are those of `InexactNewton`.
     """

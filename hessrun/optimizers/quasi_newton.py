@@ -58,13 +58,13 @@ class Lesson:
 
 
 def first_step(x: Tensor, direction: Tensor) -> float:
-    """The step length that moves x by max(0.01 |x|, 1e-3): all that is known before the first pair is x's scale."""
+    """The step length that moves x by max(0.1 |x|, 1e-3): all that is known before the first pair is x's scale."""
     largest, size = torch.stack([direction.abs().amax(), torch.linalg.vector_norm(x)]).tolist()
     if not 0 < largest < math.inf:
         return 1.0
     # The norm of a gradient may overflow in float32 where its components do not.
     length = float(largest * torch.linalg.vector_norm(direction / largest))
-    return float(max(0.01 * size, 1e-3) / length)
+    return float(max(0.1 * size, 1e-3) / length)
 
 
 @dataclass(frozen=True)
