@@ -3,12 +3,13 @@
 The path of the iterates does not depend on where it is left: `ConjugateGradientPath` keeps its residuals, so that a
 smaller or larger radius, or a damped matrix, walks the same path again and pays only for products not made before.
 
-Legend: g gradient, z iterate, r = g + B z residual, p search direction, alpha and beta the two coefficients, tau the
-part of a segment that lies within the radius. All are kept for g / |g|, so that nothing under- or overflows.
+Legend: g gradient, z iterate, r = g + B z residual, P preconditioner, rho = r'P r, p search direction, alpha and beta
+the two coefficients, tau the part of a segment that lies within the radius. All are kept for g / |g|, so that nothing
+under- or overflows.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -46,18 +47,18 @@ class Step:
 
 @dataclass(frozen=True)
 class _Segment:
-    """One iteration on the host: p'Bp, |Bp|, p'p, z'p, z'z and r'r."""
+    """One iteration on the host: p'Bp, |Bp|, p'p, z'p, z'z and r'P r."""
 
     curvature: float
     image: float
     pp: float
     zp: float
     zz: float
-    rr: float
+    rho: float
 
     @property
     def alpha(self) -> float:
-        return self.rr / self.curvature
+        return self.rho / self.curvature
 
     @property
     def is_finite(self) -> bool:
@@ -67,13 +68,16 @@ class _Segment:
         return self.curvature > eps * math.sqrt(self.pp) * self.image
 
     def squared_length(self, alpha: float) -> float:
-        """|z + alpha p|^2; the terms are positive, so that nothing cancels."""
-        return self.zz + 2 * alpha * self.zp + alpha * alpha * self.pp
+        """|z + alpha p|^2; without a preconditioner the terms are positive, so that nothing cancels."""
+        return max(0.0, self.zz + 2 * alpha * self.zp + alpha * alpha * self.pp)
 
     def crossing(self, radius: float) -> float:
-        """tau >= 0 with |z + tau p| = radius."""
+        """tau >= 0 with |z + tau p| = radius, in the form in which nothing cancels."""
         room = max(0.0, radius * radius - self.zz)
-        return room / (self.zp + math.sqrt(self.zp * self.zp + self.pp * room))
+        root = math.sqrt(self.zp * self.zp + self.pp * room)
+        if self.zp > 0:
+            return room / (self.zp + root)
+        return (root - self.zp) / self.pp if self.pp > 0 else 0.0
 
 
 class ConjugateGradientPath:
@@ -81,17 +85,34 @@ class ConjugateGradientPath:
 
     multiply: v [n] -> B v, B symmetric; gradient: g [n], finite.
     tolerance: stop where |r| <= tolerance |g|, in [0, 1); max_iterations: products at most, 1 or above.
+    precondition: v -> P v, P symmetric positive definite and near B^-1 (Nocedal & Wright, 2006, algorithm 5.3); a
+    radius still bounds the Euclidean |d|, which then may grow and fall along the path: the first crossing counts.
+    precision: relative rounding of the products, by default that of the gradient's dtype.
     It also stops where an iteration gains less than rounding leaves of the decrease. Memory: one vector a product.
     """
 
-    def __init__(self, multiply: Multiply, gradient: Tensor, *, tolerance: float, max_iterations: int) -> None:
+    def __init__(
+        self,
+        multiply: Multiply,
+        gradient: Tensor,
+        *,
+        tolerance: float,
+        max_iterations: int,
+        precondition: Multiply | None = None,
+        precision: float | None = None,
+    ) -> None:
         fraction("tolerance", tolerance)
         integer("max_iterations", max_iterations, minimum=1)
         self._multiply, self._gradient = multiply, gradient
         self._tolerance, self._max = tolerance, max_iterations
-        self._eps = torch.finfo(gradient.dtype).eps
+        self._eps = torch.finfo(gradient.dtype).eps if precision is None else precision
         self._size, unit = _normalised(gradient)
         self._residuals, self._squares = [unit], [1.0 if self._size > 0 else 0.0]
+        # P r and r'P r; without P they are r and r'r themselves.
+        self._precondition, self._steepest, self._rhos = precondition, self._residuals, self._squares
+        if precondition is not None:
+            self._steepest = [precondition(unit)]
+            self._rhos = [float(torch.dot(unit, self._steepest[0]))]
         self._segments: list[_Segment] = []
         self._newest = unit
 
@@ -113,19 +134,32 @@ class ConjugateGradientPath:
         finite, except that B is taken for 0 on the way from z_0.
         """
         limit = radius / (self._size or 1.0)
-        z, p, zz, j = torch.zeros_like(self._gradient), -self._residuals[0], 0.0, 0
+        z, p, zz, j = torch.zeros_like(self._gradient), -self._steepest[0], 0.0, 0
         decrease, gained = 0.0, math.inf
-        while j < self._max and self._squares[j] > self._tolerance**2 and gained > self._eps * decrease:
+        while j < self._max and self._is_open(j) and gained > self._eps * decrease:
             at = self._segment(j, z, p)
             is_positive = at.is_finite and at.is_positive(self._eps)
             if not is_positive or at.squared_length(at.alpha) >= limit * limit:
                 return self._cut(at, j, z, p, limit, decrease, is_positive=is_positive)
-            gained = 0.5 * at.alpha * at.rr
+            gained = 0.5 * at.alpha * at.rho
             decrease, z, zz = decrease + gained, z + at.alpha * p, at.squared_length(at.alpha)
             self._complete(j)
             j += 1
-            p = (self._squares[j] / self._squares[j - 1]) * p - self._residuals[j]
+            p = self._next_direction(p, j)
         return self._made(z, math.sqrt(zz), self._residuals[j], decrease, j)
+
+    def _is_open(self, j: int) -> bool:
+        return self._squares[j] > self._tolerance**2 and self._rhos[j] > 0
+
+    def _next_direction(self, p: Tensor, j: int) -> Tensor:
+        return (self._rhos[j] / self._rhos[j - 1]) * p - self._steepest[j]
+
+    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """alpha p and alpha B p, each [n], of every completed iteration: curvature pairs that cost no product."""
+        p = -self._steepest[0]
+        for j in range(len(self._residuals) - 1):
+            yield self._segments[j].alpha * p, self._residuals[j + 1] - self._residuals[j]
+            p = self._next_direction(p, j + 1)
 
     def _cut(
         self, at: _Segment, j: int, z: Tensor, p: Tensor, limit: float, decrease: float, *, is_positive: bool
@@ -137,7 +171,7 @@ class ConjugateGradientPath:
             return self._made(z, math.sqrt(at.zz), r, decrease, j, is_negative, direction=direction)
         on_boundary = math.isfinite(limit)
         tau = at.crossing(limit) if on_boundary else 1.0
-        decrease += tau * at.rr
+        decrease += tau * at.rho
         if at.is_finite:
             decrease -= 0.5 * tau * tau * at.curvature
             r = r + tau * self._image(j)
@@ -149,7 +183,7 @@ class ConjugateGradientPath:
 
         No product is made: in the basis of the normalised residuals B is the tridiagonal matrix T of Lanczos, and
         (B + shift I) has the same space (Nocedal & Wright, 2006, section 5.1; Frommer and Maass, 1999).
-        shift: 0 or above. At least one iteration must have been completed.
+        shift: 0 or above. At least one iteration must have been completed, and there is no preconditioner.
         """
         T = self._tridiagonal()
         e = torch.zeros(len(T), dtype=torch.float64)
@@ -185,7 +219,7 @@ class ConjugateGradientPath:
             Bp = self._newest
             dots = [torch.dot(p, Bp), torch.linalg.vector_norm(Bp), torch.dot(p, p), torch.dot(z, p), torch.dot(z, z)]
             curvature, image, pp, zp, zz = torch.stack(dots).tolist()
-            self._segments.append(_Segment(curvature, image, pp, zp, zz, self._squares[j]))
+            self._segments.append(_Segment(curvature, image, pp, zp, zz, self._rhos[j]))
         return self._segments[j]
 
     def _image(self, j: int) -> Tensor:
@@ -198,7 +232,14 @@ class ConjugateGradientPath:
         if j == len(self._residuals) - 1:
             r = torch.add(self._residuals[j], self._newest, alpha=self._segments[j].alpha)
             self._residuals.append(r)
-            self._squares.append(float(torch.dot(r, r)))
+            if self._precondition is None:
+                self._squares.append(float(torch.dot(r, r)))
+                return
+            y = self._precondition(r)
+            rr, rho = torch.stack([torch.dot(r, r), torch.dot(r, y)]).tolist()
+            self._steepest.append(y)
+            self._squares.append(rr)
+            self._rhos.append(rho)
 
     def _made(
         self,

@@ -76,28 +76,37 @@ class LimitedMemory:
 
         The pair's products with the others and those of v are made together, with one transfer to the host.
         """
+        (of_v,), taken = self._try(s, y, torch.stack([y, v]), curvature)
+        if self.count == 0:
+            return self.gamma * v, taken
+        if self.diagonal is not None:
+            return self._combine_diagonal(v, of_v, self.diagonal), taken
+        return self._combine(v, of_v[0::2], of_v[1::2]), taken
+
+    def update(self, s: Tensor, y: Tensor, *, curvature: float) -> bool:
+        """Take the pair up if y's > curvature * |s||y|; whether it was taken up."""
+        return self._try(s, y, y[None], curvature)[1]
+
+    def _try(self, s: Tensor, y: Tensor, vectors: Tensor, curvature: float) -> tuple[Array, bool]:
+        """The products with s (and y, unless H0 is diagonal) of each slot of all vectors but the first, which is y."""
         new, is_diagonal = self.head, self.scaling == "diagonal"
         self.pairs[new, 0] = s
         self.pairs[new, 1] = y
         slots = new + 1 if self.count == new else len(self.pairs)
         rows = self.pairs[:slots, 0] if is_diagonal else self.pairs[:slots].view(2 * slots, -1)
         lengths = torch.stack([torch.dot(s, s), torch.dot(y, y)])
-        host = _on_host(torch.cat([(torch.stack([y, v]) @ rows.T).view(-1), lengths]))
+        host = _on_host(torch.cat([(vectors @ rows.T).view(-1), lengths]))
         ss, yy = host[-2:].tolist()
-        of_y, of_v = host[:-2].reshape(2, -1)
+        products = host[:-2].reshape(len(vectors), -1)
         step = 1 if is_diagonal else 2
-        ys = float(of_y[step * new])
+        ys = float(products[0, step * new])
         # Where y'y underflows to 0 there is no scaling to be had from the pair.
         taken = 0 < yy < math.inf and ys > curvature * ss**0.5 * yy**0.5
         if taken:
-            self._take(of_y[0::step], of_y[1::2], ys, yy)
+            self._take(products[0, 0::step], products[0, 1::2], ys, yy)
         else:
             self.pairs[new] = 0
-        if self.count == 0:
-            return self.gamma * v, taken
-        if self.diagonal is not None:
-            return self._combine_diagonal(v, of_v, self.diagonal), taken
-        return self._combine(v, of_v[0::2], of_v[1::2]), taken
+        return products[1:], taken
 
     def _take(self, of_s: Array, of_y: Array, ys: float, yy: float) -> None:
         """Keep the pair at `head`, from the products of its y with s and y of each slot."""

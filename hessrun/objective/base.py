@@ -54,6 +54,11 @@ class Curvature(ABC):
         self.dtype = objective.dtype
         self.device = objective.device
 
+    @property
+    def precision(self) -> float:
+        """Relative rounding of one operation within a product."""
+        return torch.finfo(self.dtype).eps
+
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """The product with v [n] or with each column of V [n, k]; counted once a column."""
         if vectors.ndim not in (1, 2) or vectors.shape[0] != self.shape[0]:
@@ -77,6 +82,24 @@ class Curvature(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class CastCurvature(Curvature):
+    """The curvature of a twin of the objective in another dtype; vectors are given and returned in the objective's."""
+
+    def __init__(self, objective: "Objective", inner: Curvature) -> None:
+        super().__init__(objective)
+        self._inner = inner
+
+    @property
+    def precision(self) -> float:
+        return self._inner.precision
+
+    def _product(self, vectors: Tensor) -> Tensor:
+        return self._inner._product(vectors.to(self._inner.dtype)).to(self.dtype)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class Objective(ABC):
@@ -117,15 +140,25 @@ class Objective(ABC):
             self.counter.add_value(self.n_batch)
         return self._evaluate(x, gradient)
 
-    def curvature(self, x: Tensor, *, kind: str = "hessian") -> Curvature:
+    def curvature(self, x: Tensor, *, kind: str = "hessian", dtype: torch.dtype | None = None) -> Curvature:
         """The Hessian at a copy of x, ready for products. Counts nothing by itself.
 
-        Raises OptionError for a kind that this objective does not have.
+        kind: one of `curvature_kinds()`. dtype: that the products are computed in, by default the objective's own;
+        vectors are given and returned in the objective's.
+        Raises OptionError for a kind that this objective does not have, or a dtype that it cannot be computed in.
         """
         self._check(x)
         if kind not in self.curvature_kinds():
             raise OptionError(f"kind={kind!r}: this objective has {', '.join(self.curvature_kinds())}.")
-        return self._curvature(x, kind)
+        if dtype is None or dtype == self.dtype:
+            return self._curvature(x, kind)
+        return CastCurvature(self, self.in_dtype(dtype)._curvature(x.to(dtype), kind))
+
+    def in_dtype(self, dtype: torch.dtype) -> "Objective":
+        """The same function computed in another dtype, on the same counter. Raises OptionError where there is none."""
+        if dtype == self.dtype:
+            return self
+        raise OptionError(f"This objective is computed in {self.dtype} alone; a model's risk can be had in {dtype}.")
 
     def curvature_kinds(self) -> tuple[str, ...]:
         """The matrices that `curvature` offers."""

@@ -60,19 +60,12 @@ class EmpiricalRisk(Objective):
                 f"inputs and targets must be equally many, one or more: {len(inputs)} and {len(targets)}."
             )
         self.layout = ParameterLayout.of(module)
-        self.module, self.loss = copy.deepcopy(module), loss
-        self.inputs, self.targets = inputs, targets
-        self._parameters = [p for p in self.module.parameters() if p.requires_grad]
-        self.x0 = torch.cat([p.detach().reshape(-1) for p in self._parameters])
-        self.dim, self.dtype, self.device = len(self.x0), self.x0.dtype, self.x0.device
+        self.loss, self.inputs, self.targets = loss, inputs, targets
+        self._adopt(copy.deepcopy(module))
         self.n_examples = self.n_batch = len(inputs)
         self.counter = Counter(self.n_examples)
         self._decay = self._decay_of(weight_decay)
-        # From here on the parameters are views of one buffer, which every evaluation fills anew.
-        self._buffer = self.x0.clone()
-        for parameter, view in zip(self._parameters, self.layout.views(self._buffer), strict=True):
-            parameter.data = view
-            parameter.grad = None
+        self._twin: EmpiricalRisk | None = None
         refuse_unfit_module(self.module, loss, inputs, targets)
         self._saved = saved_numbers_per_example(self.module, loss, inputs, targets)
         if chunk_size is not None:
@@ -80,6 +73,17 @@ class EmpiricalRisk(Objective):
         self.chunk_size = chunk_size or max(
             _SMALLEST_CHUNK, min(_LARGEST_CHUNK, _NUMBERS_PER_CHUNK // max(1, self._saved))
         )
+
+    def _adopt(self, module: nn.Module) -> None:
+        """Make the module's parameters views of one buffer, which every evaluation fills anew."""
+        self.module = module
+        self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self.x0 = torch.cat([p.detach().reshape(-1) for p in self._parameters])
+        self.dim, self.dtype, self.device = len(self.x0), self.x0.dtype, self.x0.device
+        self._buffer = self.x0.clone()
+        for parameter, view in zip(self._parameters, self.layout.views(self._buffer), strict=True):
+            parameter.data = view
+            parameter.grad = None
 
     def _decay_of(self, weight_decay: float | Mapping[str, float]) -> Tensor | float:
         if not isinstance(weight_decay, Mapping):
@@ -94,14 +98,39 @@ class EmpiricalRisk(Objective):
         part = copy.copy(self)
         part.inputs, part.targets = self.inputs[indices], self.targets[indices]
         part.n_batch = len(indices)
+        part._twin = None if self._twin is None else self._twin.subset(indices)
         return part
+
+    def in_dtype(self, dtype: torch.dtype) -> "EmpiricalRisk":
+        """The same risk computed in another floating-point dtype, on the same counter; the last one asked for is kept.
+
+        Raises OptionError where the module or the loss does not run in it.
+        """
+        if dtype == self.dtype:
+            return self
+        if self._twin is None or self._twin.dtype != dtype:
+            twin = copy.copy(self)
+            twin._adopt(copy.deepcopy(self.module).to(dtype))
+            twin.inputs, twin.targets = (
+                t.to(dtype) if t.is_floating_point() else t for t in (self.inputs, self.targets)
+            )
+            twin._decay = self._decay.to(dtype) if isinstance(self._decay, Tensor) else self._decay
+            twin._twin = None
+            try:
+                with torch.no_grad():
+                    self.loss(twin.module(twin.inputs[:1]), twin.targets[:1])
+            except (RuntimeError, TypeError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise OptionError(f"The model or its loss does not run in {dtype}: {reason}") from error
+            self._twin = twin
+        return self._twin
 
     def on(self, inputs: Tensor, targets: Tensor) -> "EmpiricalRisk":
         """The risk of the same module over other examples (a validation or test split), without weight decay."""
         other = copy.copy(self)
         other.inputs, other.targets = inputs, targets
         other.n_examples = other.n_batch = len(inputs)
-        other.counter, other._decay = Counter(len(inputs)), 0.0
+        other.counter, other._decay, other._twin = Counter(len(inputs)), 0.0, None
         return other
 
     def named_views(self, x: Tensor) -> dict[str, Tensor]:

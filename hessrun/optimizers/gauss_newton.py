@@ -61,7 +61,7 @@ class GaussNewton(InexactNewton[GaussNewtonState]):
         self, objective: Objective, state: GaussNewtonState, here: Evaluation, B: Curvature, tolerance: float
     ) -> GaussNewtonState:
         first, state = self._first_damping(state, here, B)
-        path = self._path(lambda v: B @ v + first * v, here, tolerance)
+        path = self._path(B, here, tolerance, shift=first)
         walked = path.step(math.inf)
         state.cg_iterations += path.products
         if walked.iterations == 0 and not walked.negative_curvature:

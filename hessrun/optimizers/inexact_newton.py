@@ -2,7 +2,6 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, TypeVar
 
@@ -10,11 +9,11 @@ import torch
 from torch import Tensor
 
 from hessrun.errors import OptionError
-from hessrun.linalg.conjugate_gradients import ConjugateGradientPath
+from hessrun.linalg.conjugate_gradients import ConjugateGradientPath, Multiply
 from hessrun.objective import Curvature, Evaluation, Objective
 from hessrun.optimizers.base import Insight, Optimizer, State
 from hessrun.optimizers.trust_region import first_radius
-from hessrun.options import between, integer
+from hessrun.options import between, choice, integer
 from hessrun.problems.problem import Problem
 from hessrun.status import Status
 
@@ -51,6 +50,8 @@ class InexactNewton(Optimizer[S], Generic[S]):
     batch_size: examples of a step's value and gradient, at x and at the trials alike, 1 or above; None takes all.
     product_batch_size: examples of its products, 1 or above; None takes those of the gradient (Byrd, Chin, Neveitt and
     Nocedal, 2011). Batches are pure functions of the seed and the step.
+    product_dtype: `float32` computes the products, and nothing else, in single precision, which an inexact step can
+    bear; None in the objective's own.
 
     kind: the matrix whose products are taken; seeks_saddles: it may be indefinite.
     """
@@ -62,12 +63,15 @@ class InexactNewton(Optimizer[S], Generic[S]):
     max_cg_iterations: int | None = None
     batch_size: int | None = None
     product_batch_size: int | None = None
+    product_dtype: str | None = None
 
     def __post_init__(self) -> None:
         between("forcing", self.forcing, 0, 1)
         for name in ("max_cg_iterations", "batch_size", "product_batch_size"):
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), minimum=1)
+        if self.product_dtype is not None:
+            choice("product_dtype", self.product_dtype, ("float32", "float64"))
 
     @property
     def is_stochastic(self) -> bool:
@@ -88,7 +92,13 @@ class InexactNewton(Optimizer[S], Generic[S]):
                 f"{type(self).__name__} needs the matrix {self.kind}, which a model's risk has; this objective has "
                 f"{', '.join(kinds)}: use optimizer=newton_cg."
             )
+        if self._dtype is not None:
+            problem.train.in_dtype(self._dtype)
         return self._start(problem.x0, None if self.is_stochastic else problem.train.evaluate(problem.x0))
+
+    @property
+    def _dtype(self) -> torch.dtype | None:
+        return {None: None, "float32": torch.float32, "float64": torch.float64}[self.product_dtype]
 
     def step(self, problem: Problem, state: S) -> S:
         objective = problem.train if self.batch_size is None else problem.minibatch(state.step, self.batch_size)
@@ -100,7 +110,7 @@ class InexactNewton(Optimizer[S], Generic[S]):
         state = replace(state, step=state.step + 1, first_gradient=state.first_gradient or largest, cg_iterations=0)
         if not (math.isfinite(largest) and here.is_finite()):
             return replace(state, failure=Status.DIVERGED)
-        with sample.curvature(here.x, kind=self.kind) as B:
+        with sample.curvature(here.x, kind=self.kind, dtype=self._dtype) as B:
             if self._must_examine(state, largest):
                 left = self._leave_saddle(objective, state, here, B)
                 if left is not None:
@@ -128,16 +138,24 @@ class InexactNewton(Optimizer[S], Generic[S]):
 
     def _leave_saddle(self, objective: Objective, state: S, here: Evaluation, B: Curvature) -> S | None:
         """Along a direction of negative curvature to a lower f, or None where there is none."""
-        vector, state.cg_iterations = negative_direction(B.__matmul__, here.x, self._limit(here.x))
+        vector, state.cg_iterations = negative_direction(B, here.x, self._limit(here.x))
         there = None if vector is None else descend(objective, here, vector)
         if there is None:
             return None
         length = float(torch.linalg.vector_norm(there.x - here.x))
         return replace(state, x=there.x, evaluation=there, step_size=length, negative_curvature=True)
 
-    def _path(self, multiply: Callable[[Tensor], Tensor], here: Evaluation, tolerance: float) -> ConjugateGradientPath:
-        limit = self._limit(here.x)
-        return ConjugateGradientPath(multiply, here.gradient, tolerance=tolerance, max_iterations=limit)
+    def _path(
+        self, B: Curvature, here: Evaluation, tolerance: float, precondition: Multiply | None = None, shift: float = 0.0
+    ) -> ConjugateGradientPath:
+        return ConjugateGradientPath(
+            B.__matmul__ if shift == 0 else lambda v: B @ v + shift * v,
+            here.gradient,
+            tolerance=tolerance,
+            max_iterations=self._limit(here.x),
+            precondition=precondition,
+            precision=B.precision,
+        )
 
     def _limit(self, x: Tensor) -> int:
         return self.max_cg_iterations or min(len(x), _MOST_ITERATIONS)
@@ -150,7 +168,7 @@ class InexactNewton(Optimizer[S], Generic[S]):
         return Insight(negative_curvature=state.negative_curvature if self.seeks_saddles else False)
 
 
-def negative_direction(multiply: Callable[[Tensor], Tensor], x: Tensor, limit: int) -> tuple[Tensor | None, int]:
+def negative_direction(B: Curvature, x: Tensor, limit: int) -> tuple[Tensor | None, int]:
     """A direction [n] of unit length with v'B v < -sqrt(eps) |lambda|max, or None, and the products made.
 
     Conjugate gradients on a random right side b: as long as they meet no negative curvature the part of the residual
@@ -158,13 +176,15 @@ def negative_direction(multiply: Callable[[Tensor], Tensor], x: Tensor, limit: i
     for a share of about 1 % of all b (compare Royer, O'Neill and Wright, 2020, appendix B). `limit`: products at most.
     """
     b = torch.randn(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(x)
-    path = ConjugateGradientPath(multiply, b, tolerance=0.01 / math.sqrt(len(x)), max_iterations=limit)
+    path = ConjugateGradientPath(
+        B.__matmul__, b, tolerance=0.01 / math.sqrt(len(x)), max_iterations=limit, precision=B.precision
+    )
     found = path.step(math.inf)
     if found.direction is None:
         return None, path.products
     v = found.direction / torch.linalg.vector_norm(found.direction)
     # What is negative by rounding alone, as in the null space of a singular matrix, leads nowhere.
-    is_negative = path.curvatures[-1] < -math.sqrt(torch.finfo(x.dtype).eps) * max(map(abs, path.curvatures))
+    is_negative = path.curvatures[-1] < -math.sqrt(B.precision) * max(map(abs, path.curvatures))
     return (v if is_negative else None), path.products
 
 

@@ -6,9 +6,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from hessrun.linalg.conjugate_gradients import Step
+from hessrun.linalg.limited_memory import LimitedMemory
 from hessrun.objective import Curvature, Evaluation, Objective
 from hessrun.optimizers.base import State
 from hessrun.optimizers.inexact_newton import InexactNewton, InexactNewtonState
+from hessrun.optimizers.preconditioning import preconditioner, taught
 from hessrun.optimizers.trust_region import Trial, attempt, first_radius, is_exhausted, next_radius
 from hessrun.options import integer, positive
 from hessrun.status import Status
@@ -16,10 +18,13 @@ from hessrun.status import Status
 
 @dataclass(kw_only=True)
 class NewtonCGState(InexactNewtonState):
-    """radius: of the next trial, in units of x; rejected: trials that the last step refused."""
+    """radius: of the next trial, in units of x; rejected: trials refused by the last step; memory: the preconditioner,
+    made of earlier products, or None.
+    """
 
     radius: float
     rejected: int = 0
+    memory: LimitedMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -31,19 +36,23 @@ class NewtonCG(InexactNewton[NewtonCGState]):
     a random direction, so that it leaves saddles and does not take them for minima.
 
     initial_radius: in units of x, above 0; by default max(0.01 |x0|, 1e-3), enlarged within the first step.
-    max_trials: trials of one step before it gives up, 1 or above. The other options are those of `InexactNewton`.
+    max_trials: trials of one step before it gives up, 1 or above.
+    preconditioner: pairs of earlier products that precondition the next ones, 0 or above; 0 is none.
+    The other options are those of `InexactNewton`.
     """
 
     state_type: ClassVar[type[State]] = NewtonCGState
 
     initial_radius: float | None = None
     max_trials: int = 60
+    preconditioner: int = 20
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.initial_radius is not None:
             positive("initial_radius", self.initial_radius)
         integer("max_trials", self.max_trials, minimum=1)
+        integer("preconditioner", self.preconditioner, minimum=0)
 
     def _start(self, x: Tensor, here: Evaluation | None) -> NewtonCGState:
         return NewtonCGState(x=x, evaluation=here, radius=self._first_radius(x))
@@ -54,7 +63,7 @@ class NewtonCG(InexactNewton[NewtonCGState]):
     def _advance(
         self, objective: Objective, state: NewtonCGState, here: Evaluation, B: Curvature, tolerance: float
     ) -> NewtonCGState:
-        path = self._path(B.__matmul__, here, tolerance)
+        path = self._path(B, here, tolerance, preconditioner(state.memory))
         radius, rejected = state.radius, 0
         taken: tuple[Step, Trial] | None = None
         met = False
@@ -82,6 +91,7 @@ class NewtonCG(InexactNewton[NewtonCGState]):
             rejected=rejected,
             cg_iterations=state.cg_iterations + path.products,
             negative_curvature=met,
+            memory=taught(state.memory, path, here.x, self.preconditioner),
         )
         if taken is None:
             return replace(state, radius=self._first_radius(here.x), failure=Status.STALLED)

@@ -208,3 +208,56 @@ def test_no_gradient_is_no_step():
 def test_options_out_of_range(options):
     with pytest.raises(OptionError):
         ConjugateGradientPath(lambda v: v, torch.ones(2), **{"tolerance": 0.1, "max_iterations": 5} | options)
+
+
+def test_the_inverse_as_preconditioner_ends_in_one_product():
+    B, g = system()
+    path = ConjugateGradientPath(
+        B.__matmul__, g, tolerance=1e-10, max_iterations=20, precondition=torch.linalg.inv(B).__matmul__
+    )
+    found = path.step(math.inf)
+    assert path.products == 1
+    assert (found.d + torch.linalg.solve(B, g)).norm() <= 1e-10 * found.d.norm()
+
+
+@pytest.mark.parametrize("radius", [1e-3, 0.3, 1.0, math.inf])
+def test_a_preconditioned_path_is_the_textbooks(radius):
+    """Nocedal & Wright, algorithm 5.3, step by step; the decrease and the residual are those of the step."""
+    B, g = system(smallest=0.01)
+    P = torch.diag(1 / B.diagonal())
+    path = ConjugateGradientPath(B.__matmul__, g, tolerance=1e-8, max_iterations=50, precondition=P.__matmul__)
+    found = path.step(radius)
+    x, r = torch.zeros_like(g), g.clone()
+    y = P @ r
+    p = -y
+    while r.norm() > 1e-8 * g.norm():
+        alpha = (r @ y) / (p @ B @ p)
+        if (x + alpha * p).norm() >= radius:
+            a, b, c = p @ p, 2 * (x @ p), x @ x - radius**2
+            x = x + (-b + (b * b - 4 * a * c).sqrt()) / (2 * a) * p
+            break
+        x, before = x + alpha * p, r @ y
+        r = r + alpha * (B @ p)
+        y = P @ r
+        p = -y + (r @ y) / before * p
+    assert torch.allclose(found.d, x, rtol=1e-9, atol=1e-12)
+    assert found.decrease == pytest.approx(-model(B, g, found.d), rel=1e-9)
+    assert torch.allclose(found.residual, g + B @ found.d, rtol=0, atol=1e-10)
+    assert found.length == pytest.approx(float(found.d.norm()))
+    products = path.products
+    again = path.step(0.5 * radius if math.isfinite(radius) else 0.2)
+    assert path.products == products
+    assert again.length <= found.length * (1 + 1e-12)
+
+
+def test_the_pairs_of_a_path_are_conjugate_curvature_pairs():
+    B, g = system(8)
+    P = torch.diag(1 / B.diagonal())
+    path = ConjugateGradientPath(B.__matmul__, g, tolerance=1e-12, max_iterations=8, precondition=P.__matmul__)
+    path.step(math.inf)
+    pairs = list(path.pairs())
+    assert len(pairs) == path.products
+    S, Y = (torch.stack(vectors) for vectors in zip(*pairs, strict=True))
+    assert torch.allclose(Y, S @ B, rtol=0, atol=1e-10)
+    products = S @ Y.T
+    assert (products - torch.diag(products.diagonal())).abs().max() <= 1e-9 * products.diagonal().max()

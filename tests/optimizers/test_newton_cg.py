@@ -13,6 +13,7 @@ from hessrun.errors import OptionError
 from hessrun.linesearch import Armijo
 from hessrun.objective import EmpiricalRisk, as_objective
 from hessrun.objective.analytic import quadratic, rosenbrock
+from hessrun.optimizers.gauss_newton import GaussNewton
 from hessrun.optimizers.inexact_newton import descend, negative_direction
 from hessrun.optimizers.newton_cg import NewtonCG
 from hessrun.optimizers.newton_cg_line_search import NewtonCGLineSearch
@@ -309,6 +310,10 @@ def test_sampled_products_keep_the_whole_gradient():
     assert f.train.counts.products < 0.11 * 200 * 15
 
 
+def quadratic_form(A):
+    return as_objective(lambda x: 0.5 * torch.dot(x, A @ x), torch.zeros(len(A), dtype=A.dtype))
+
+
 def test_a_direction_of_negative_curvature_is_found_among_many_positive_ones():
     n = 200
     values = torch.linspace(0.5, 1.0, n, dtype=torch.float64)
@@ -317,7 +322,7 @@ def test_a_direction_of_negative_curvature_is_found_among_many_positive_ones():
     for least, expected in ((-1e-3, True), (1e-3, False), (0.0, False)):
         values[0] = least
         A = (Q * values) @ Q.T
-        v, products = negative_direction(lambda u, A=A: A @ u, x, n)
+        v, products = negative_direction(quadratic_form(A).curvature(x), x, n)
         assert products <= n
         assert (v is not None) == expected
         if v is not None:
@@ -355,6 +360,9 @@ def test_columns_and_refresh(method):
         lambda: NewtonCG(max_trials=0),
         lambda: NewtonCG(batch_size=0),
         lambda: NewtonCG(product_batch_size=2.5),
+        lambda: NewtonCG(product_dtype="float16"),
+        lambda: NewtonCG(preconditioner=-1),
+        lambda: NewtonCGLineSearch(preconditioner=1.5),
         lambda: NewtonCGLineSearch(forcing=0.0),
         lambda: NewtonCGLineSearch(batch_size=-1),
     ],
@@ -374,3 +382,52 @@ def test_on_cuda_as_on_the_host(method):
     )
     assert found.status is Status.CONVERGED
     assert (found.x - analytic.minimiser).norm() < 1e-4
+
+
+@pytest.mark.parametrize("method", [NewtonCG, NewtonCGLineSearch, GaussNewton])
+def test_single_precision_products_reach_the_same_minimum_in_double(method):
+    problem = softmax_regression()
+    plain, single = (run(method(product_dtype=dtype), problem) for dtype in (None, "float32"))
+    assert single.x.dtype == torch.float64
+    assert float(single.here.gradient.abs().amax()) < 1e-8
+    assert (single.x - plain.x).norm() < 1e-6
+    assert single.cg_iterations > 0
+
+
+def softmax_regression():
+    """Softmax regression with weight decay: one minimum."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(80, 5, generator=generator, dtype=torch.float64)
+    torch.manual_seed(0)
+    module = torch.nn.Linear(5, 3).double()
+    targets = torch.randint(3, (80,), generator=generator)
+    risk = EmpiricalRisk(module, torch.nn.functional.cross_entropy, inputs, targets, weight_decay=1e-2)
+    return AnalyticProblem(risk, risk.x0, ProblemFacts("softmax", "analytic", risk.dim, 80))
+
+
+def run(method, problem, steps=60):
+    state = method.init(problem)
+    for _ in range(steps):
+        state = method.step(problem, state)
+        if state.failure is not None or float(state.here.gradient.abs().amax()) < 1e-9:
+            break
+    return state
+
+
+def test_single_precision_is_refused_where_there_is_none():
+    f = made(rosenbrock(4))
+    with pytest.raises(OptionError, match=r"float64 alone"):
+        NewtonCG(product_dtype="float32").init(f)
+
+
+def test_earlier_products_make_later_steps_cheaper():
+    """An ill-conditioned quadratic-like bowl: the preconditioner saves a quarter of the products."""
+    scales = torch.logspace(0, 4, 60, dtype=torch.float64)
+    x0 = torch.linspace(-1, 2, 60, dtype=torch.float64)
+    spent = {}
+    for size in (0, 20):
+        f = problem(lambda x: (scales * (torch.cosh(x) - 1)).sum(), x0)
+        state = run(NewtonCG(preconditioner=size), f, 100)
+        assert state.x.abs().max() < 1e-6
+        spent[size] = f.train.counts.products
+    assert spent[20] < 0.75 * spent[0]

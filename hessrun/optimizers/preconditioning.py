@@ -1,0 +1,31 @@
+"""A preconditioner for the next step's conjugate gradients from the products of the steps before."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hessrun.linalg.conjugate_gradients import ConjugateGradientPath
+from hessrun.linalg.limited_memory import LimitedMemory
+
+
+def preconditioner(memory: LimitedMemory | None) -> Callable[[Tensor], Tensor] | None:
+    """v -> H v, H being the L-BFGS matrix of earlier products (Morales and Nocedal, 2000), or None before the first."""
+    return None if memory is None or memory.count == 0 else memory.product
+
+
+def taught(memory: LimitedMemory | None, path: ConjugateGradientPath, like: Tensor, size: int) -> LimitedMemory | None:
+    """The memory of at most `size` pairs after it has taken up those of a path, evenly chosen where there are more.
+
+    size: 0 or above; with 0 there is none. like: a vector [n] of the parameters' type and device.
+    """
+    if size == 0:
+        return None
+    if memory is None:
+        memory = LimitedMemory.empty(like, memory=size)
+    pairs = list(path.pairs())
+    count = min(size, len(pairs))
+    for i in range(count):
+        s, y = pairs[(i + 1) * len(pairs) // count - 1]
+        memory.update(s, y, curvature=torch.finfo(like.dtype).eps)
+    return memory
