@@ -11,13 +11,15 @@ from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.modified_newton import Modification, ModifiedHessian, modify, noise_floor
 from hessrun.objective import Evaluation
 from hessrun.optimizers.base import Insight, Optimizer, State
+from hessrun.optimizers.trust_region import attempt
 from hessrun.options import choice, integer
 from hessrun.problems.problem import Problem
 from hessrun.status import Status
 
 _FIRST_DAMPING = 1e-3
-_NO_DAMPING = 1e-6
-_REJECT, _GOOD = 1e-4, 0.5
+# Shares of the curvature along the refused step: the least damping that matters, and that which no longer does.
+_LEAST_DAMPING, _NO_DAMPING = 0.1, 1e-3
+_GOOD = 0.5
 
 
 @dataclass(kw_only=True)
@@ -83,29 +85,26 @@ class Newton(Optimizer[NewtonState]):
 
     def _damped(self, problem: Problem, state: NewtonState, model: ModifiedHessian) -> NewtonState:
         here, damping = state.here, state.damping
-        level = 32 * torch.finfo(here.x.dtype).eps
         for rejected in range(self.max_trials):
             d, solved = model.solve(-here.gradient, damping * model.scale)
-            if solved:
-                predicted = -(torch.dot(here.gradient, d) + 0.5 * model.quadratic(d))
-                there = problem.train.evaluate(here.x + d)
-                f, f_new, expected, slope = torch.stack(
-                    [here.value, there.value, predicted, there.gradient.abs().sum()]
-                ).tolist()
-                # Where rounding is all that is left of the decrease, the gain ratio says nothing.
-                is_level = expected <= level * abs(f) and abs(f_new - f) <= level * abs(f)
-                gain = 1.0 if is_level else (f - f_new) / expected if expected > 0 else -math.inf
-                if math.isfinite(slope) and gain > _REJECT:
-                    damping = damping / 4 if gain > _GOOD else damping
-                    return replace(
-                        state,
-                        x=there.x,
-                        evaluation=there,
-                        damping=damping if damping > _NO_DAMPING else 0.0,
-                        step_size=1.0,
-                        rejected=rejected,
-                    )
-            damping = max(4 * damping, _FIRST_DAMPING)
+            if not solved:
+                damping = max(4 * damping, _FIRST_DAMPING)
+                continue
+            curvature = model.quadratic(d)
+            trial = attempt(problem.train, here, d, -(torch.dot(here.gradient, d) + 0.5 * curvature))
+            # Where the step is long its curvature is small: damping in units of the largest would freeze it.
+            soft = min(1.0, float(curvature / torch.dot(d, d)) / model.scale)
+            if trial.is_accepted:
+                damping = damping / 4 if trial.gain > _GOOD else damping
+                return replace(
+                    state,
+                    x=trial.evaluation.x,
+                    evaluation=trial.evaluation,
+                    damping=damping if damping > _NO_DAMPING * soft else 0.0,
+                    step_size=1.0,
+                    rejected=rejected,
+                )
+            damping = max(4 * damping, _LEAST_DAMPING * soft)
         return replace(state, damping=damping, rejected=self.max_trials, failure=Status.STALLED)
 
     def _plain(self, problem: Problem, state: NewtonState, H: Tensor) -> NewtonState:

@@ -128,7 +128,7 @@ def test_bfgs_and_dfp_walk_the_same_path_under_exact_search():
     assert torch.allclose(first, second, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("method", [BFGS(low_curvature="damp"), SSBFGS(low_curvature="damp", block=2)])
+@pytest.mark.parametrize("method", [BFGS(low_curvature="damp"), BFGS(low_curvature="damp", block=2)])
 def test_damping_takes_up_every_pair_and_stays_positive_definite(method):
     """Armijo's rule leaves pairs with negative curvature on a function that is concave here and there."""
     bumps = torch.linspace(-4, 5, 7, dtype=torch.float64)
