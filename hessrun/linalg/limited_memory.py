@@ -72,11 +72,22 @@ class LimitedMemory:
         return self._combine(v, dots[0::2], dots[1::2])
 
     def update_and_product(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
-        """Take the pair up if y's > curvature * |s||y|, then H v, [n]; and whether it was taken up.
+        """Take the pair up if y's > curvature * |s||y|, then H v, [n]; and whether it was taken up."""
+        self._place(s, y)
+        return self.take_and_product(v, curvature=curvature)
+
+    @property
+    def spare(self) -> tuple[Tensor, Tensor]:
+        """Where s and y of the next pair, each [n], are written before `take_and_product`."""
+        s, y = self.pairs[self.head].unbind()
+        return s, y
+
+    def take_and_product(self, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
+        """`update_and_product` with the pair that stands in `spare` already.
 
         The pair's products with the others and those of v are made together, with one transfer to the host.
         """
-        (of_v,), taken = self._try(s, y, torch.stack([y, v]), curvature)
+        (of_v,), taken = self._try([v], curvature)
         if self.count == 0:
             return self.gamma * v, taken
         if self.diagonal is not None:
@@ -85,19 +96,24 @@ class LimitedMemory:
 
     def update(self, s: Tensor, y: Tensor, *, curvature: float) -> bool:
         """Take the pair up if y's > curvature * |s||y|; whether it was taken up."""
-        return self._try(s, y, y[None], curvature)[1]
+        self._place(s, y)
+        return self._try([], curvature)[1]
 
-    def _try(self, s: Tensor, y: Tensor, vectors: Tensor, curvature: float) -> tuple[Array, bool]:
-        """The products with s (and y, unless H0 is diagonal) of each slot of all vectors but the first, which is y."""
+    def _place(self, s: Tensor, y: Tensor) -> None:
+        self.pairs[self.head, 0] = s
+        self.pairs[self.head, 1] = y
+
+    def _try(self, vectors: list[Tensor], curvature: float) -> tuple[Array, bool]:
+        """Take up the spare pair; the vectors' products with s (and y, unless H0 is diagonal) of each slot."""
         new, is_diagonal = self.head, self.scaling == "diagonal"
-        self.pairs[new, 0] = s
-        self.pairs[new, 1] = y
+        s, y = self.spare
         slots = new + 1 if self.count == new else len(self.pairs)
         rows = self.pairs[:slots, 0] if is_diagonal else self.pairs[:slots].view(2 * slots, -1)
-        lengths = torch.stack([torch.dot(s, s), torch.dot(y, y)])
-        host = _on_host(torch.cat([(vectors @ rows.T).view(-1), lengths]))
+        # One vector after the other: a product with two columns is no faster, and would have to copy them together.
+        parts = [rows @ y, *(rows @ v for v in vectors)]
+        host = _on_host(torch.cat([*parts, torch.dot(s, s)[None], torch.dot(y, y)[None]]))
         ss, yy = host[-2:].tolist()
-        products = host[:-2].reshape(len(vectors), -1)
+        products = host[:-2].reshape(len(parts), -1)
         step = 1 if is_diagonal else 2
         ys = float(products[0, step * new])
         # Where y'y underflows to 0 there is no scaling to be had from the pair.

@@ -59,7 +59,8 @@ class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
         return memory.is_identity
 
     def _learn(self, memory: QuasiNewtonMatrix, pair: Pair) -> Lesson:
-        s, y, g = pair.s, pair.y, pair.gradient
+        g = pair.there.gradient
+        s, y = pair.there.x - pair.here.x, g - pair.here.gradient
         eps = torch.finfo(s.dtype).eps
         q = memory.product(g)
         # H y = H g+ - H g, and H g = -d. The difference cancels for a short step: then it is computed afresh.

@@ -48,6 +48,9 @@ class LBFGS(QuasiNewton[LimitedMemory]):
         return memory.count == 0
 
     def _learn(self, memory: LimitedMemory, pair: Pair) -> Lesson:
-        eps = torch.finfo(pair.s.dtype).eps
-        product, taken = memory.update_and_product(pair.s, pair.y, pair.gradient, curvature=eps)
-        return Lesson(-product, learned=memory.newest if taken else None)
+        here, there = pair.here, pair.there
+        s, y = memory.spare
+        torch.sub(there.x, here.x, out=s)
+        torch.sub(there.gradient, here.gradient, out=y)
+        product, taken = memory.take_and_product(there.gradient, curvature=torch.finfo(s.dtype).eps)
+        return Lesson(product.neg_(), learned=memory.newest if taken else None)

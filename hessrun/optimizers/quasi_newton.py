@@ -37,11 +37,10 @@ class QuasiNewtonState(State, Generic[M]):
 
 @dataclass(frozen=True)
 class Pair:
-    """What a step taught: s = x+ - x, y = g+ - g, the gradient g+, and the direction and step length that led there."""
+    """What a step taught: f at x and at x+, and the direction and step length that led there."""
 
-    s: Tensor
-    y: Tensor
-    gradient: Tensor
+    here: Evaluation
+    there: Evaluation
     direction: Tensor
     step: float
 
@@ -117,8 +116,7 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
         if found.step == 0:
             return replace(state, direction=direction, failure=found.failure)
         there = found.accepted
-        pair = Pair(there.x - here.x, there.gradient - here.gradient, there.gradient, direction, found.step)
-        lesson = self._learn(memory, pair)
+        lesson = self._learn(memory, Pair(here, there, direction, found.step))
         return replace(
             state,
             x=there.x,
