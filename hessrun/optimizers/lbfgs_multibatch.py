@@ -52,15 +52,16 @@ class LBFGSMultibatch(Optimizer[LBFGSMultibatchState]):
     2007), with Powell's damping of pairs whose y's < 0.2 s'B s (Nocedal & Wright, 2006, procedure 18.2). H0 is scaled
     by the pair as it was damped. A step costs two gradients of its batch, and one more for each trial refused.
 
-    lr: the step length t tried first, above 0. While there is no pair, t moves x by max(0.1 |x|, 1e-3) instead, or by
-        this times lr where lr is below 1.
+    lr: the step length t tried first, above 0; a smaller last batch of an epoch has its share of it. While there is no
+        pair, the first trial moves x by min(lr, 1) max(0.1 |x|, 1e-3).
     max_trials: of one step, 1 or above. t is halved until f(x - t H g) <= f(x) - 1e-4 t g'H g on the same batch, to
         rounding, and divided by ten where f or its gradient is not finite. Where none will do, the memory is dropped
         and -g tried instead; then x stays. Ten batches in a row without a step end the run.
     memory: pairs kept, m, 1 or above.
     initial_scaling: of the matrix before the pairs: `diagonal`, `every`, `first` or `none`, as for `LBFGS`.
-    batch_size: examples of a batch, 1 or above; None takes the whole training split, whose last gradient is kept: this
-        is L-BFGS with damping and backtracking, of one gradient a step.
+    batch_size: examples of a batch, 1 or above, a tenth of all or more for curvature that is worth its price; None
+        takes the whole training split, whose last gradient is kept: this is L-BFGS with damping and backtracking, of
+        one gradient a step.
     schedule: a factor on lr by step.
 
     Raises OptionError for values outside these ranges.
@@ -97,6 +98,8 @@ class LBFGSMultibatch(Optimizer[LBFGSMultibatchState]):
         if rate == 0:  # the end of a schedule
             return replace(state, step=state.step + 1, step_size=0.0, trials=0)
         batch = problem.train if self.batch_size is None else problem.minibatch(state.step, self.batch_size)
+        # An epoch's last batch may be a handful of examples: it moves x by no more than its share.
+        rate *= batch.n_batch / min(self.batch_size or batch.n_examples, batch.n_examples)
         here = batch.evaluate(state.x) if self.is_stochastic else state.here
         direction = -memory.product(here.gradient)
         found = self._backtrack(batch, here, direction, memory, rate)
