@@ -14,15 +14,17 @@ import hessrun
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+PYTHON, YAML = ([code for kind, code in BLOCKS if kind == wanted] for wanted in ("python", "yaml"))
 COMMANDS = [
     line.partition("#")[0].split()[1:]
-    for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
+    for kind, block in BLOCKS
     for line in block.splitlines()
-    if line.startswith("hessrun ")
+    if kind == "" and line.startswith("hessrun ")
 ]
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))
+@pytest.mark.parametrize("code", PYTHON)
 def test_the_library_examples(code: str) -> None:
     exec(compile(code, str(README), "exec"), {"__name__": "readme"})  # noqa: S102
 
@@ -43,6 +45,19 @@ def test_commands_run(words: list[str], folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_the_parts_of_ones_own(tmp_path: Path) -> None:
+    (own,) = [code for code in PYTHON if code.startswith("# mine.py")]
+    (parts,) = YAML
+    (tmp_path / "mine.py").write_text(own)
+    (tmp_path / "conf" / "optimizer").mkdir(parents=True)
+    (tmp_path / "conf" / "optimizer" / "mine.yaml").write_text(parts)
+    words = ["--config-dir", "./conf", "optimizer=mine", "budget.iterations=2", "curvature=off"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hessrun", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_examples_in_docstrings() -> None:
