@@ -35,6 +35,12 @@ def run_hydra(words: Sequence[str]) -> int:
         _task()
     except (HydraException, OmegaConfBaseException) as error:
         raise HessrunError(one_line(error, words)) from error
+    except TypeError as error:
+        # The task raises nothing: this is Hydra's, which takes the place in a list for the name of a key.
+        deleted = [word for word in words if word.startswith("~")]
+        if not deleted:
+            raise
+        raise HessrunError(f"{deleted[0]}: a part of a list cannot be left out: write the whole list anew.") from error
     finally:
         sys.argv = kept
     if OUTCOMES.expected:

@@ -6,6 +6,7 @@ from hessrun.optimizers.broyden import Broyden
 from hessrun.optimizers.dfp import DFP
 from hessrun.optimizers.gauss_newton import GaussNewton
 from hessrun.optimizers.lbfgs import LBFGS
+from hessrun.optimizers.lbfgs_multibatch import LBFGSMultibatch
 from hessrun.optimizers.newton import Newton
 from hessrun.optimizers.newton_cg import NewtonCG
 from hessrun.optimizers.newton_cg_line_search import NewtonCGLineSearch
@@ -30,6 +31,7 @@ __all__ = [
     "GaussNewton",
     "Insight",
     "InverseTime",
+    "LBFGSMultibatch",
     "Milestones",
     "Newton",
     "NewtonCG",
