@@ -35,14 +35,15 @@ class DiagonalQuadratic(Objective):
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """n = 2e3 and 1e6, m = 10 and 50, float64."""
+    """n = 2e3 and 1e6, m = 10 and 50, float64; the initial matrix a learnt diagonal (the default), and y's/y'y I."""
     for n in (50, 200) if setting.is_quick else (2_000, 1_000_000):
         for m in (3, 5) if setting.is_quick else (10, 50):
-            say(f"lbfgs-free: n = {n:,}, m = {m}")
-            yield _row(setting, n, m)
+            for scaling in ("diagonal", "every"):
+                say(f"lbfgs-free: n = {n:,}, m = {m}, {scaling}")
+                yield _row(setting, n, m, scaling)
 
 
-def _row(setting: Setting, n: int, m: int) -> Row:
+def _row(setting: Setting, n: int, m: int, scaling: str) -> Row:
     objective = DiagonalQuadratic(n, setting.device)
     # Away from 1, so that the first gradient has no structure; every coordinate counts.
     x0 = 1 + torch.rand(n, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(setting.device)
@@ -51,11 +52,11 @@ def _row(setting: Setting, n: int, m: int) -> Row:
     alone = _evaluation(setting, objective, x0)
     ours, theirs = [], []
     for _ in range(_ROUNDS):
-        ours.append(_ours(setting, objective, x0, m, warm, count))
+        ours.append(_ours(setting, objective, x0, LBFGS(memory=m, initial_scaling=scaling), warm, count))
         theirs.append(_theirs(setting, objective, x0, m, warm, count))
     mine, peer = (statistics.median(seconds for seconds, _ in runs) for runs in (ours, theirs))
     calls, peer_calls = (statistics.fmean(made for _, made in runs) for runs in (ours, theirs))
-    what = f"L-BFGS iteration, n = {n:,}, m = {m}; an evaluation is {milliseconds(alone)}"
+    what = f"L-BFGS ({scaling}) iteration, n = {n:,}, m = {m}; an evaluation is {milliseconds(alone)}"
     return Row.at_most(
         what,
         f"{milliseconds(mine)}, {calls:.2f} eval/it",
@@ -65,9 +66,11 @@ def _row(setting: Setting, n: int, m: int) -> Row:
     )
 
 
-def _ours(setting: Setting, objective: Objective, x0: Tensor, m: int, warm: int, count: int) -> tuple[float, float]:
+def _ours(
+    setting: Setting, objective: Objective, x0: Tensor, optimizer: LBFGS, warm: int, count: int
+) -> tuple[float, float]:
     """Seconds and evaluations an iteration with a full memory."""
-    problem, optimizer = analytic(objective, x0), LBFGS(memory=m)
+    problem = analytic(objective, x0)
     state: Any = optimizer.init(problem)
     for _ in range(warm):
         state = optimizer.step(problem, state)
@@ -75,7 +78,7 @@ def _ours(setting: Setting, objective: Objective, x0: Tensor, m: int, warm: int,
     for _ in range(count):
         state = optimizer.step(problem, state)
     seconds = setting.now() - start
-    if state.failure is not None or state.memory.count < m:
+    if state.failure is not None or state.memory.count < optimizer.memory:
         say(f"  ours left the regular path: {state.failure}, {state.memory.count} pairs, f = {state.here.value}")
     return seconds / count, (evaluations(problem) - before) / count
 

@@ -70,6 +70,7 @@ def _family(network: Network) -> dict[str, Optimizer[Any]]:
     sample = max(1, network.risk.n_examples // 4)
     return {
         "NewtonCG": NewtonCG(),
+        "NewtonCG, products in float32": NewtonCG(product_dtype="float32", preconditioner=40),
         f"NewtonCG, products on {sample} examples": NewtonCG(product_batch_size=sample),
         "NewtonCGLineSearch": NewtonCGLineSearch(),
         "GaussNewton": GaussNewton(),
