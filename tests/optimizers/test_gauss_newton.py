@@ -1,6 +1,5 @@
 """Levenberg-Marquardt on the Gauss-Newton matrix: dense steps, damping, scale, rounding, counts, samples."""
 
-import io
 import itertools
 import math
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from walks import Calls, resumes_bitwise, walk
 
 from hessrun.errors import OptionError
 from hessrun.objective import EmpiricalRisk, as_objective
@@ -66,14 +66,6 @@ def fit(dtype=torch.float64):
 def dense(risk, x):
     with risk.uncounted().curvature(x, kind="gauss_newton") as curvature:
         return curvature @ torch.eye(risk.dim, dtype=x.dtype)
-
-
-def walk(method, problem, steps, state=None):
-    state, path = method.init(problem) if state is None else state, []
-    for _ in range(steps):
-        state = method.step(problem, state)
-        path.append(state.x)
-    return state, torch.stack(path)
 
 
 def test_a_linear_least_squares_problem_takes_few_steps():
@@ -149,44 +141,19 @@ def test_scaling_f_by_a_power_of_two_changes_no_bit_of_x(power):
 @pytest.mark.parametrize("method", [GaussNewton(), GaussNewton(batch_size=50, product_batch_size=20)])
 def test_a_checkpoint_goes_on_bitwise(method):
     f = classes()
-    _, whole = walk(method, f, 9)
-    state, _ = walk(method, f, 4)
-    file = io.BytesIO()
-    torch.save(method.dump(state), file)
-    file.seek(0)
-    _, rest = walk(method, f, 5, method.load(torch.load(file, weights_only=True)))
-    assert torch.equal(rest, whole[4:])
+    assert resumes_bitwise(method, f, 4, 5)
 
 
 def test_every_product_and_gradient_is_counted(monkeypatch):
     f = classes()
-    calls = {"products": 0, "gradients": 0, "cg": 0}
-    curvature, evaluate = f.train._curvature, f.train._evaluate
-
-    def counted_curvature(x, kind):
-        C = curvature(x, kind)
-        product = C._product
-
-        def counted(v):
-            calls["products"] += 1
-            return product(v)
-
-        C._product = counted
-        return C
-
-    def counted_evaluate(x, gradient):
-        calls["gradients"] += 1
-        return evaluate(x, gradient)
-
-    monkeypatch.setattr(f.train, "_curvature", counted_curvature)
-    monkeypatch.setattr(f.train, "_evaluate", counted_evaluate)
+    calls, cg = Calls(f.train, monkeypatch), 0
     method = GaussNewton()
     state = method.init(f)
     for _ in range(15):
         state = method.step(f, state)
-        calls["cg"] += state.cg_iterations
-    assert f.train.counts.products == calls["products"] == calls["cg"]
-    assert f.train.counts.gradients == calls["gradients"]
+        cg += state.cg_iterations
+    assert f.train.counts.products == calls.products == cg
+    assert f.train.counts.gradients == calls.gradients
 
 
 def test_a_loss_that_is_not_finite_further_on_is_survived():

@@ -5,6 +5,7 @@ import io
 
 import pytest
 import torch
+from walks import made, problem, walk
 
 from hessrun.errors import OptionError
 from hessrun.objective import as_objective
@@ -21,14 +22,6 @@ from hessrun.status import Status
 
 EPS = torch.finfo(torch.float64).eps
 START = torch.tensor([3.0, -2.0, 1.0], dtype=torch.float64)
-
-
-def problem(function, x0):
-    return AnalyticProblem(as_objective(function, x0), x0, ProblemFacts("f", "analytic", len(x0), 1))
-
-
-def made(analytic, factor=1.0):
-    return problem(lambda x: factor * analytic.objective._function(x), analytic.x0)
 
 
 class Alternating(AnalyticProblem):
@@ -48,14 +41,6 @@ def digits(seed=0):
     return supervised(
         Digits(), functools.partial(models.mlp, hidden=(16,)), losses.CrossEntropy(), seed=seed, weight_decay=1e-3
     )
-
-
-def walk(method, problem, steps, state=None):
-    state, path = method.init(problem) if state is None else state, []
-    for _ in range(steps):
-        state = method.step(problem, state)
-        path.append(state.x)
-    return state, torch.stack(path)
 
 
 def bumps(x):

@@ -1,6 +1,5 @@
 """Newton-CG in a trust region and with a line search: closed forms, saddles, scale, rounding, counts, samples."""
 
-import io
 import itertools
 import math
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from walks import Calls, made, problem, resumes_bitwise, walk
 
 from hessrun.errors import OptionError
 from hessrun.linesearch import Armijo
@@ -24,22 +24,6 @@ from hessrun.run import Budget, minimize
 from hessrun.status import Status
 
 METHODS = [NewtonCG(), NewtonCGLineSearch(), NewtonCGLineSearch(line_search=Armijo())]
-
-
-def problem(function, x0):
-    return AnalyticProblem(as_objective(function, x0), x0, ProblemFacts("f", "analytic", len(x0), 1))
-
-
-def made(analytic, factor=1.0):
-    return problem(lambda x: factor * analytic.objective._function(x), analytic.x0)
-
-
-def walk(method, problem, steps, state=None):
-    state, path = method.init(problem) if state is None else state, []
-    for _ in range(steps):
-        state = method.step(problem, state)
-        path.append(state.x)
-    return state, torch.stack(path)
 
 
 def saddle(x):
@@ -173,46 +157,21 @@ def test_where_nothing_is_left_to_gain_it_says_so(method):
 )
 def test_a_checkpoint_goes_on_bitwise(method):
     f = learning()
-    _, whole = walk(method, f, 9)
-    state, _ = walk(method, f, 4)
-    file = io.BytesIO()
-    torch.save(method.dump(state), file)
-    file.seek(0)
-    _, rest = walk(method, f, 5, method.load(torch.load(file, weights_only=True)))
-    assert torch.equal(rest, whole[4:])
+    assert resumes_bitwise(method, f, 4, 5)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_product_and_gradient_is_counted(method, monkeypatch):
     f = made(rosenbrock(8))
-    calls = {"products": 0, "gradients": 0, "cg": 0}
-    curvature, evaluate = f.train._curvature, f.train._evaluate
-
-    def counted_curvature(x, kind):
-        C = curvature(x, kind)
-        product = C._product
-
-        def counted(v):
-            calls["products"] += 1
-            return product(v)
-
-        C._product = counted
-        return C
-
-    def counted_evaluate(x, gradient):
-        calls["gradients"] += 1
-        return evaluate(x, gradient)
-
-    monkeypatch.setattr(f.train, "_curvature", counted_curvature)
-    monkeypatch.setattr(f.train, "_evaluate", counted_evaluate)
+    calls, cg = Calls(f.train, monkeypatch), 0
     state = method.init(f)
     for _ in range(30):
         state = method.step(f, state)
-        calls["cg"] += state.cg_iterations
+        cg += state.cg_iterations
         if state.failure is not None or not state.here.gradient.any():
             break
-    assert f.train.counts.products == calls["products"] == calls["cg"]
-    assert f.train.counts.gradients == calls["gradients"]
+    assert f.train.counts.products == calls.products == cg
+    assert f.train.counts.gradients == calls.gradients
 
 
 def test_a_refused_trial_costs_a_gradient_and_no_product():

@@ -1,14 +1,13 @@
 """BFGS, L-BFGS and SGD as methods: equal to each other and to torch, blind to the scale of f, resumed bitwise."""
 
 import dataclasses
-import io
 
 import pytest
 import torch
+from walks import made, problem, resumes_bitwise, walk
 
 from hessrun.errors import OptionError, TooLargeError
 from hessrun.linesearch import Armijo, LineSearch, LineSearchResult, StrongWolfe
-from hessrun.objective import as_objective
 from hessrun.objective.analytic import quadratic, rosenbrock
 from hessrun.optimizers.bfgs import BFGS
 from hessrun.optimizers.broyden import Broyden
@@ -17,25 +16,6 @@ from hessrun.optimizers.lbfgs import LBFGS
 from hessrun.optimizers.schedules import Cosine
 from hessrun.optimizers.sgd import SGD
 from hessrun.optimizers.ssbfgs import SSBFGS
-from hessrun.problems.analytic import AnalyticProblem
-from hessrun.problems.problem import ProblemFacts
-
-
-def problem(function, x0):
-    return AnalyticProblem(as_objective(function, x0), x0, ProblemFacts("f", "analytic", len(x0), 1))
-
-
-def made(analytic, factor=1.0):
-    return problem(lambda x: factor * analytic.objective._function(x), analytic.x0)
-
-
-def walk(method, problem, steps, state=None):
-    state, path = method.init(problem) if state is None else state, []
-    for _ in range(steps):
-        state = method.step(problem, state)
-        path.append(state.x)
-    return state, torch.stack(path)
-
 
 SECOND_ORDER = [
     BFGS(),
@@ -151,14 +131,8 @@ def test_damping_takes_up_every_pair_and_stays_positive_definite(method):
 @pytest.mark.parametrize("method", ALL)
 def test_a_checkpoint_goes_on_bitwise(method):
     f = made(rosenbrock(6))
-    _, whole = walk(method, f, 25)
-    state, _ = walk(method, f, 11)
-    file = io.BytesIO()
-    torch.save(method.dump(state), file)
-    file.seek(0)
-    _, rest = walk(method, f, 14, method.load(torch.load(file, weights_only=True)))
-    assert torch.equal(rest, whole[11:])
-    assert method.state_bytes(state) > 0
+    assert resumes_bitwise(method, f, 11, 14)
+    assert method.state_bytes(method.init(f)) > 0
 
 
 @pytest.mark.parametrize("method", SECOND_ORDER)

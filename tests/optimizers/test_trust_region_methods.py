@@ -1,10 +1,10 @@
 """Newton in a trust region and SR1: minima, saddles, domains, scale, counts, resume."""
 
-import io
 import math
 
 import pytest
 import torch
+from walks import made, problem, resumes_bitwise, walk
 
 from hessrun.errors import OptionError, TooLargeError
 from hessrun.linalg.broyden_family import symmetric_rank_one
@@ -14,27 +14,9 @@ from hessrun.objective.analytic import quadratic, rosenbrock
 from hessrun.optimizers.newton_trust import NewtonTrust
 from hessrun.optimizers.sr1 import SR1
 from hessrun.optimizers.trust_region import attempt, first_radius, next_radius
-from hessrun.problems.analytic import AnalyticProblem
-from hessrun.problems.problem import ProblemFacts
 from hessrun.status import Status
 
 METHODS = [NewtonTrust(), NewtonTrust(accuracy=0.01, initial_radius=10.0), SR1(), SR1(block=1), SR1(block=3)]
-
-
-def problem(function, x0):
-    return AnalyticProblem(as_objective(function, x0), x0, ProblemFacts("f", "analytic", len(x0), 1))
-
-
-def made(analytic, factor=1.0):
-    return problem(lambda x: factor * analytic.objective._function(x), analytic.x0)
-
-
-def walk(method, f, steps, state=None):
-    state, path = method.init(f) if state is None else state, []
-    for _ in range(steps):
-        state = method.step(f, state)
-        path.append(state.x)
-    return state, torch.stack(path)
 
 
 def vector(*values):
@@ -59,14 +41,8 @@ def test_scaling_f_by_a_power_of_two_changes_no_bit_of_x(method, power):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_checkpoint_goes_on_bitwise(method):
     f = made(rosenbrock(6))
-    _, whole = walk(method, f, 20)
-    state, _ = walk(method, f, 9)
-    file = io.BytesIO()
-    torch.save(method.dump(state), file)
-    file.seek(0)
-    _, rest = walk(method, f, 11, method.load(torch.load(file, weights_only=True)))
-    assert torch.equal(rest, whole[9:])
-    assert method.state_bytes(state) > 0
+    assert resumes_bitwise(method, f, 9, 11)
+    assert method.state_bytes(method.init(f)) > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
