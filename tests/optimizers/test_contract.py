@@ -234,10 +234,10 @@ class TestStatuses:
         assert ended.steps == seen.rows[-1]["step"] > 0
 
     def test_target_reached(self, case: Case) -> None:
-        ended, seen = run(case.method, problem("softmax", case), **BUDGET, target_loss=0.9, check_every=1)
+        ended, seen = run(case.method, problem("softmax", case), **BUDGET, target_loss=1.0, check_every=1)
         assert ended.status is Status.TARGET_REACHED
         losses = [row["train_loss"] for row in seen.rows]
-        assert losses[-1] <= 0.9 < min(losses[:-1])
+        assert losses[-1] <= 1.0 < min(losses[:-1])
 
     def test_iterations_spent_exactly_and_the_best_point_is_handed_back(self, case: Case) -> None:
         f = problem("rosenbrock", case)
@@ -395,7 +395,7 @@ def kept_alive() -> tuple[int, int]:
 
 @every_method
 @pytest.mark.usefixtures("_only_new_objects")
-@pytest.mark.parametrize("steps", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [24, pytest.param(1000, marks=pytest.mark.slow)])
 def test_memory_does_not_grow(case: Case, steps: int) -> None:
     """x is put back every few steps, so that no method comes to its end: `refresh` leaves nothing behind either."""
     method, f = case.method, problem("softmax", case)

@@ -8,17 +8,6 @@ from hessrun.errors import ObjectiveError, OptionError
 from hessrun.optimizers import BFGS, LBFGS, SGD, Newton, Optimizer, TorchOptimizer
 from hessrun.status import Status
 
-METHODS: list[Optimizer] = [
-    SGD(lr=1e-3),
-    SGD(lr=1e-4, momentum=0.9, nesterov=True),
-    Newton(),
-    Newton(modification="shift"),
-    Newton(modification="clip"),
-    BFGS(),
-    LBFGS(),
-    TorchOptimizer(torch.optim.Adam, {"lr": 1e-2}),
-    TorchOptimizer(torch.optim.LBFGS, {"max_iter": 1, "max_eval": 26, "line_search_fn": "strong_wolfe"}),
-]
 X0 = torch.tensor([-1.2, 1.0], dtype=torch.float64)
 
 
@@ -30,47 +19,30 @@ def run(optimizer: Optimizer, function=rosenbrock, x0=X0, **budget) -> hessrun.R
     return hessrun.minimize(function, x0, optimizer=optimizer, budget=hessrun.Budget(**{"iterations": 50} | budget))
 
 
-@pytest.mark.parametrize("optimizer", METHODS, ids=repr)
-class TestEveryMethod:
-    def test_lowers_the_loss_and_spends_its_iterations_exactly(self, optimizer: Optimizer) -> None:
+@pytest.mark.parametrize("optimizer", [SGD(lr=1e-3), BFGS(), TorchOptimizer(torch.optim.Adam, {"lr": 1e-2})], ids=repr)
+class TestResult:
+    """What every method does with its budget is the contract's matter, in tests/optimizers/test_contract.py."""
+
+    def test_it_is_the_best_point_of_the_trace(self, optimizer: Optimizer) -> None:
         found = run(optimizer, iterations=7)
-        assert found.status is Status.ITERATIONS_SPENT
-        assert found.steps == 7
+        assert (found.status, found.steps) == (Status.ITERATIONS_SPENT, 7)
         assert [row["step"] for row in found.trace] == list(range(8))
-        assert found.value < found.trace[0]["train_loss"]
-        assert found.value == rosenbrock(found.x).item()
-
-    def test_stops_at_a_target(self, optimizer: Optimizer) -> None:
-        found = run(optimizer, target_loss=23.0, iterations=2000)
-        assert found.status is Status.TARGET_REACHED
-        assert found.trace[-2]["train_loss"] > 23.0 >= found.trace[-1]["train_loss"] or found.steps % 10 == 0
-
-    def test_stops_at_its_passes_and_seconds(self, optimizer: Optimizer) -> None:
-        assert run(optimizer, passes=5.0).status is Status.EVALUATIONS_SPENT
-        assert run(optimizer, seconds=1e-9).status is Status.SECONDS_SPENT
+        assert found.value == min(row["train_loss"] for row in found.trace) == rosenbrock(found.x).item()
+        assert found.gradient.abs().max() in [row["gradient_max"] for row in found.trace]
+        assert found.counts.gradients >= 7
 
     def test_a_callback_stops_it(self, optimizer: Optimizer) -> None:
         found = hessrun.minimize(rosenbrock, X0, optimizer=optimizer, callback=lambda row: row["step"] == 3)
         assert (found.status, found.steps) == (Status.STOPPED, 3)
 
-    def test_same_start_same_trace_and_logging_changes_nothing(self, optimizer: Optimizer) -> None:
-        first, second = run(optimizer, iterations=12), run(optimizer, iterations=12)
-        probed = hessrun.minimize(
-            rosenbrock,
-            X0,
-            optimizer=optimizer,
-            budget=hessrun.Budget(iterations=12),
-            probe=hessrun.Probe(kind="exact", schedule="every", every=1),
-        )
-        assert torch.equal(first.x, second.x)
-        assert torch.equal(first.x, probed.x)
-        assert first.counts == second.counts == probed.counts
+    def test_a_probe_adds_spectra_and_nothing_else(self, optimizer: Optimizer) -> None:
+        probe = hessrun.Probe(kind="exact", schedule="every", every=1)
+        budget = hessrun.Budget(iterations=12)
+        probed = hessrun.minimize(rosenbrock, X0, optimizer=optimizer, budget=budget, probe=probe)
+        plain = run(optimizer, iterations=12)
+        assert torch.equal(plain.x, probed.x)
+        assert plain.counts == probed.counts
         assert len(probed.spectra) == 13
-
-    def test_a_function_that_leaves_its_domain_ends_with_a_finite_best_point(self, optimizer: Optimizer) -> None:
-        found = run(optimizer, lambda x: (x - torch.log(x)).sum(), torch.tensor([5.0], dtype=torch.float64))
-        assert torch.isfinite(found.x).all()
-        assert found.value <= 5.0
 
 
 @pytest.mark.parametrize("optimizer", [Newton(), BFGS(), LBFGS()], ids=repr)
