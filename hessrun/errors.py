@@ -5,6 +5,7 @@
      ├── DataError                a dataset's file is missing, truncated or of the wrong kind
      ├── TooLargeError            a matrix that does not fit: bytes, limit, and what to use instead
      ├── ObjectiveError           a function that cannot be minimised: no graph, not a scalar, not deterministic
+     │    └── NotFiniteError      its Hessian, or a product with it, is not finite at the point that was asked for
      └── RecordError              a folder that holds no run, or a damaged one
 
 Every message is one line: what was wrong, what is allowed, what to do. The command prints it and exits with 2.
@@ -29,6 +30,10 @@ class TooLargeError(HessrunError):
 
 class ObjectiveError(HessrunError, ValueError):
     """A function that cannot be minimised: not scalar, not differentiable, or not the same twice."""
+
+
+class NotFiniteError(ObjectiveError):
+    """A Hessian, or a product with it, that is not finite at the point that was asked for."""
 
 
 class RecordError(HessrunError):

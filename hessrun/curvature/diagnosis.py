@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from hessrun.errors import NotFiniteError
 from hessrun.linalg.lanczos import lanczos
 from hessrun.linalg.quasi_newton_matrix import SymmetricMatrix
 from hessrun.objective import Evaluation, Objective
@@ -34,6 +35,7 @@ def diagnose(
     dense_limit: up to this n, 0 or above, M and A are formed as wholes (O(n^3) time); above, symmetry is measured on
     two random vectors drawn from `seed`, and the eigenvalue by Lanczos to 1 % of the largest.
     Products are counted on `objective`: pass `objective.uncounted()` to look without being counted.
+    Raises NotFiniteError where the Hessian is not finite.
     """
     found = _direction_error(objective, here, matrix, is_inverse) | _secant_residual(matrix, learned, is_inverse)
     if objective.dim > dense_limit:
@@ -43,6 +45,8 @@ def diagnose(
     values, vectors = torch.linalg.eigh(0.5 * (M + M.T).double())
     found["smallest_matrix_eigenvalue"] = float(values[0])
     A = objective.hessian(here.x)
+    if not bool(torch.isfinite(A).all()):
+        raise NotFiniteError("The Hessian at this point is not finite: no distance to it can be measured.")
     # Where M = H is singular, B has no finite entries and the distance is infinite, as it should be.
     B = (vectors / values) @ vectors.T if is_inverse else M
     found["hessian_distance"] = float(torch.linalg.matrix_norm(B - A) / torch.linalg.matrix_norm(A))

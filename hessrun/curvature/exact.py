@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hessrun.errors import NotFiniteError
 from hessrun.objective import Objective
 from hessrun.record import Spectrum
 
@@ -16,9 +17,12 @@ def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0) -
 
     The noise floor is the larger of the solver's rounding, eps n |lambda|max, and the measured disagreement
     |u'Hv - v'Hu| of two products with random unit vectors drawn from `seed`.
-    Raises TooLargeError where the Hessian does not fit. Products are counted on `objective`.
+    Products are counted on `objective`.
+    Raises TooLargeError where the Hessian does not fit, NotFiniteError where it is not finite.
     """
     H = objective.hessian(x)
+    if not bool(torch.isfinite(H).all()):
+        raise NotFiniteError("The Hessian at this point is not finite: it has no eigenvalues.")
     generator = torch.Generator().manual_seed(seed)
     u, v = (_unit(len(x), generator).to(dtype=x.dtype, device=x.device) for _ in range(2))
     with objective.curvature(x) as curvature:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hessrun.errors import ObjectiveError, OptionError
+from hessrun.errors import NotFiniteError, OptionError
 from hessrun.options import integer, non_negative
 
 _BASIS = 40
@@ -157,7 +157,7 @@ class _Basis:
         V, W = self.V[:, : self.size], self.W[:, : self.size]
         T = (V.T @ W).double()
         if not bool(T.isfinite().all()):
-            raise ObjectiveError("The products with the matrix are not finite: there are no eigenvalues at this point.")
+            raise NotFiniteError("The products with the matrix are not finite: there are no eigenvalues at this point.")
         self.noise = max(self.noise, float(torch.linalg.matrix_norm((T - T.T) / 2, 2)))
         theta, Y = torch.linalg.eigh((T + T.T) / 2)
         self.scale = max(self.scale, float(theta.abs().max()))
@@ -201,7 +201,7 @@ def lanczos(
     start: [n, s], vectors near the wanted ones (those of a matrix nearby), or None. seed: of the random directions.
     Memory: two matrices [n, m], m about 40, or twice the number of pairs where those are more.
 
-    Raises OptionError for options outside their ranges, ObjectiveError where a product is not finite.
+    Raises OptionError for options outside their ranges, NotFiniteError where a product is not finite.
     """
     wanted = _checked(n, smallest, largest, magnitude, tolerance, max_products, start, seed)
     confirm = _CONFIRM_STEPS.get(dtype, _CONFIRM_STEPS_ELSE)

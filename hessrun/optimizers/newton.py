@@ -93,7 +93,8 @@ class Newton(Optimizer[NewtonState]):
             curvature = model.quadratic(d)
             trial = attempt(problem.train, here, d, -(torch.dot(here.gradient, d) + 0.5 * curvature))
             # Where the step is long its curvature is small: damping in units of the largest would freeze it.
-            soft = min(1.0, float(curvature / torch.dot(d, d)) / model.scale)
+            along = float(curvature / torch.dot(d, d))
+            soft = min(1.0, along / model.scale) if model.scale > 0 else 1.0
             if trial.is_accepted:
                 damping = damping / 4 if trial.gain > _GOOD else damping
                 return replace(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hessrun.curvature import diagnose
+from hessrun.errors import NotFiniteError
 from hessrun.objective import Evaluation, EvaluationCounts
 from hessrun.optimizers import Optimizer, State
 from hessrun.problems.problem import Problem
@@ -91,7 +92,7 @@ class Loop:
         while True:
             look = self._look(state, is_check=state.step % check_every == 0)
             status = self._decide(state, look)
-            if status is not None and look.evaluation is None:
+            if status is not None and look.loss is None:
                 look = self._look(state, is_check=True)
                 status = self._decide(state, look) or status
             is_last = status is not None
@@ -201,13 +202,16 @@ class Loop:
         if approximation is None or look.evaluation is None or not is_due or not look.evaluation.is_finite():
             return {}
         with self._clock.on("curvature"):
-            return diagnose(
-                self.problem.train.uncounted(),
-                look.evaluation,
-                approximation.matrix,
-                is_inverse=approximation.is_inverse,
-                learned=approximation.learned,
-            )
+            try:
+                return diagnose(
+                    self.problem.train.uncounted(),
+                    look.evaluation,
+                    approximation.matrix,
+                    is_inverse=approximation.is_inverse,
+                    learned=approximation.learned,
+                )
+            except NotFiniteError:
+                return {}
 
     def _look_at_curvature(self, state: State, *, is_last: bool) -> None:
         """Probe where it is due. A method that decomposes the Hessian in its next step is let do so first."""
@@ -227,9 +231,12 @@ class Loop:
         if not bool(torch.isfinite(x).all()):
             return
         with self._clock.on("curvature"):
-            spectrum, self._memory = self.probe.look(
-                self.problem.train.uncounted(), x, insight, self._memory, step=step
-            )
+            try:
+                spectrum, self._memory = self.probe.look(
+                    self.problem.train.uncounted(), x, insight, self._memory, step=step
+                )
+            except NotFiniteError:  # a run that diverges may be finite where its Hessian is not: there is no spectrum
+                return
         with self._clock.on("logging"):
             self.listener.spectrum(spectrum, x)
 

@@ -134,17 +134,6 @@ def test_states_evaluations_and_counts_are_what_they_say_in_float32(case: Case, 
     walk_and_check(case, name, torch.float32)
 
 
-@pytest.fixture(autouse=True)
-def _known_faults(request: pytest.FixtureRequest) -> None:
-    """Newton's damping in units of the curvature divides by its scale, which is 0 where the Hessian is."""
-    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    method = getattr(parameters.get("case"), "method", None)
-    is_flat = parameters.get("name") in ("constant", "plateau") or "rises_everywhere" in request.node.name
-    if isinstance(method, optimizers.Newton) and method.modification != "none" and is_flat:
-        reason = "Newton divides by 0 where the Hessian is 0"
-        request.applymarker(pytest.mark.xfail(strict=True, raises=ZeroDivisionError, reason=reason))
-
-
 def walk_and_check(case: Case, name: str, dtype: torch.dtype) -> None:
     method, f = case.method, problem(name, case, dtype)
     start = f.x0.clone()
@@ -338,7 +327,6 @@ def test_the_same_run_again_and_however_it_is_watched_is_bitwise_the_same(case: 
         assert all(math.isfinite(value) for value in values.values())
 
 
-@pytest.mark.xfail(strict=True, reason="the last look is no check where a row was due at the same step")
 def test_the_status_does_not_depend_on_how_often_rows_are_made() -> None:
     """A method without an evaluation at hand is looked at every 10 steps, and once more where the run ends."""
     case, far = CASES["torch_lbfgs"], KINDS["log_domain"]
@@ -346,7 +334,6 @@ def test_the_status_does_not_depend_on_how_often_rows_are_made() -> None:
     assert found == {Status.DIVERGED}
 
 
-@pytest.mark.xfail(strict=True, reason="the eigenvalues of a Hessian that is not finite are asked for")
 def test_a_probe_where_the_hessian_overflows_leaves_the_run_its_status() -> None:
     case = CASES["gd"]
     ended, _ = run(case.method, problem("overflowing", case), iterations=9, probe=Probe(kind="exact"))
