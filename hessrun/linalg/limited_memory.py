@@ -19,6 +19,9 @@ import torch
 from scipy.linalg.blas import dtrsv
 from torch import Tensor
 
+# Columns of a stretch: some dozens of rows of this length stay in the cache between two products.
+_STRETCH = 8192
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -44,7 +47,7 @@ class LimitedMemory:
     @classmethod
     def empty(cls, x: Tensor, *, memory: int, scaling: str = "every") -> "LimitedMemory":
         """No pair yet, H = I, for vectors like x [n]."""
-        zeros = torch.zeros(memory, memory, dtype=torch.float64)
+        zeros = torch.zeros(memory, memory, dtype=torch.float64, device="cpu")
         return cls(x.new_zeros(memory + 1, 2, len(x)), zeros, zeros.clone(), scaling)
 
     def restart(self) -> None:
@@ -109,11 +112,10 @@ class LimitedMemory:
         s, y = self.spare
         slots = new + 1 if self.count == new else len(self.pairs)
         rows = self.pairs[:slots, 0] if is_diagonal else self.pairs[:slots].view(2 * slots, -1)
-        # One vector after the other: a product with two columns is no faster, and would have to copy them together.
-        parts = [rows @ y, *(rows @ v for v in vectors)]
+        parts = _products(rows, [y, *vectors])
         host = _on_host(torch.cat([*parts, torch.dot(s, s)[None], torch.dot(y, y)[None]]))
         ss, yy = host[-2:].tolist()
-        products = host[:-2].reshape(len(parts), -1)
+        products = host[:-2].reshape(1 + len(vectors), -1)
         step = 1 if is_diagonal else 2
         ys = float(products[0, step * new])
         # Where y'y underflows to 0 there is no scaling to be had from the pair.
@@ -175,6 +177,22 @@ class LimitedMemory:
         r = torch.addmv(v, Y.T, torch.from_numpy(self._by_slot(a, slots)).to(v), alpha=-1).mul_(diagonal)
         c = dtrsv(R, R.diagonal() * a - self._in_time(_on_host(Y @ r)), trans=1)
         return r.addmv_(S.T, torch.from_numpy(self._by_slot(c, slots)).to(v))
+
+
+def _products(rows: Tensor, vectors: list[Tensor]) -> list[Tensor]:
+    """rows [r, n] times each vector [n]; long rows are read from memory once for all vectors, a stretch at a time.
+
+    A product with a matrix of two columns is no faster than two products here, and would have to copy them together.
+    """
+    n = rows.shape[1]
+    if len(vectors) == 1 or rows.is_cuda or n <= 8 * _STRETCH:
+        return [rows @ v for v in vectors]
+    sums = [rows.new_zeros(len(rows)) for _ in vectors]
+    for start in range(0, n, _STRETCH):
+        part = rows[:, start : start + _STRETCH]
+        for total, v in zip(sums, vectors, strict=True):
+            total.addmv_(part, v[start : start + _STRETCH])
+    return sums
 
 
 def _on_host(numbers: Tensor) -> Array:

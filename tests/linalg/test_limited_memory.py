@@ -90,3 +90,17 @@ def test_a_pair_whose_squares_underflow_is_left_out():
     product, taken = limited.update_and_product(s, y, torch.ones(1), curvature=1e-7)
     assert not taken
     assert torch.equal(product, torch.ones(1))
+
+
+def test_long_vectors_are_multiplied_stretch_by_stretch():
+    n = 8 * 8192 + 5
+    generator = torch.Generator().manual_seed(2)
+    limited = LimitedMemory.empty(torch.zeros(n, dtype=torch.float64), memory=3, scaling="every")
+    v, kept = torch.randn(n, generator=generator, dtype=torch.float64), []
+    for _ in range(5):
+        s = torch.randn(n, generator=generator, dtype=torch.float64)
+        y = s * torch.linspace(0.5, 2, n, dtype=torch.float64)
+        kept.append((s, y))
+        product, _ = limited.update_and_product(s, y, v, curvature=EPS)
+    expected = two_loops(kept[-3:], float(s @ y / (y @ y)), v)
+    assert (product - expected).norm() <= 1e-11 * expected.norm()
