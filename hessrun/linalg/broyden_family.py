@@ -6,6 +6,8 @@ above 0 where H is positive definite and the pair was not skipped; every H+ then
 
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True)
 class Update:
@@ -15,6 +17,11 @@ class Update:
     c11: float
     c12: float
     c22: float
+
+    def fits(self, dtype: torch.dtype) -> bool:
+        """The coefficients are numbers of this type: 1 / y's may overflow in float32."""
+        limit = torch.finfo(dtype).max
+        return all(abs(c) <= limit for c in (self.c11, self.c12, self.c22))
 
 
 def bfgs(ys: float, yu: float) -> Update:

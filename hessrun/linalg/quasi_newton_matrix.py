@@ -35,6 +35,11 @@ class SymmetricMatrix(Protocol):
     def dense(self) -> Tensor: ...
 
 
+def matrices_needed(n: int, block: int | None) -> float:
+    """Memory at a fold in units of a matrix [n, n]: the base, the rows held apart, and as many to fold them in."""
+    return 1.0 + 4 * (block_size(n) if block is None else block) / n
+
+
 @dataclass
 class QuasiNewtonMatrix:
     """M = factor (base + pending updates), symmetric [n, n]. Updates change it in place.

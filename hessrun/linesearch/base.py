@@ -71,7 +71,11 @@ class Line:
         return trial
 
     def _read(self, t: float, evaluation: Evaluation) -> Trial:
-        value, slope = torch.stack([evaluation.value, torch.dot(evaluation.gradient, self._direction)]).tolist()
+        gradient = evaluation.gradient
+        value, slope = torch.stack([evaluation.value, torch.dot(gradient, self._direction)]).tolist()
+        if not math.isfinite(slope) and math.isfinite(value):
+            # In float32 a sum may overflow where no component does.
+            slope = float(torch.dot(gradient.double(), self._direction.double()))
         return Trial(t, value, slope, evaluation)
 
     @property

@@ -4,7 +4,6 @@ Public methods check shapes, count, then call an abstract `_method`: an extensio
 """
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
@@ -38,8 +37,10 @@ class Evaluation:
 
     def is_finite(self) -> bool:
         """Value and gradient are finite; one read from the device."""
-        total = self.value if self.gradient_or_none is None else self.value + self.gradient_or_none.abs().sum()
-        return math.isfinite(float(total))
+        finite = torch.isfinite(self.value)
+        if self.gradient_or_none is not None:
+            finite = finite & torch.isfinite(self.gradient_or_none).all()
+        return bool(finite)
 
 
 class Curvature(ABC):

@@ -57,7 +57,8 @@ def as_torch_optimizer(params: Parameters, method: Optimizer[Any]) -> "MethodOpt
 class MethodOptimizer(torch.optim.Optimizer):
     """What `as_torch_optimizer` returns.
 
-    method: the method; status: RUNNING, or why the last step failed; counts: closure calls and products so far.
+    method: the method; status: RUNNING, or why the last step failed; counts: gradients and products so far (what a
+    linearisation for products calls of the closure is not among them).
     A method's `lr` is its parameter group's `lr`, which torch's schedulers turn; a method that finds its step length
     itself has an `lr` of 1 in its group, which does nothing: a warning says so where a scheduler changes it.
     """

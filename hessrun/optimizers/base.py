@@ -112,7 +112,10 @@ class Optimizer(ABC, Generic[S]):
         return Insight()
 
     def dump(self, state: S) -> dict[str, Any]:
-        """The state as a plain dictionary of tensors and numbers, for a checkpoint."""
+        """The state as a plain dictionary of tensors and numbers, for a checkpoint.
+
+        The tensors are the state's own: save them before the next step, which may write to them.
+        """
         plain = to_plain(state)
         if not isinstance(plain, dict):
             raise TypeError("a state is a dataclass")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hessrun.linalg.broyden_family import Update, powell_weight
 from hessrun.linalg.memory import require_matrices
-from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
+from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix, matrices_needed
 from hessrun.optimizers.base import State
 from hessrun.optimizers.quasi_newton import Lesson, Pair, QuasiNewton, QuasiNewtonState
 from hessrun.options import boolean, choice, integer
@@ -51,8 +51,8 @@ class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
         """The update from y's > 0, y'H y > 0 and s'B s > 0."""
 
     def _empty(self, x: Tensor) -> QuasiNewtonMatrix:
-        name = type(self).__name__
-        require_matrices(1.3, len(x), x.dtype, x.device, what=name, instead="optimizer=lbfgs")
+        needed, name = matrices_needed(len(x), self.block), type(self).__name__
+        require_matrices(needed, len(x), x.dtype, x.device, what=name, instead="optimizer=lbfgs")
         return QuasiNewtonMatrix.identity(x, block=self.block)
 
     def _is_empty(self, memory: QuasiNewtonMatrix) -> bool:
@@ -86,6 +86,8 @@ class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
         if not (ys > 0 and yu > 0 and s_bs > 0):
             return Lesson(-q)  # rounding has made H indefinite along y: the line search's restart will tell
         update = self._coefficients(ys, yu, s_bs)
+        if not update.fits(s.dtype):
+            return Lesson(-q)
         memory.update(s, u, update)
         along_s, along_u = update.c11 * sg + update.c12 * ug, update.c12 * sg + update.c22 * ug
         return Lesson(-(update.tau * q + along_s * s + along_u * u), learned=[s, y], damped=theta < 1)

@@ -68,7 +68,9 @@ def first_step(x: Tensor, direction: Tensor) -> float:
 
 @dataclass(frozen=True)
 class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
-    """line_search: how far to go along -H g.
+    """Line-search methods whose direction is -H g, H an approximation of the Hessian's inverse that learns from pairs.
+
+    line_search: how far to go along -H g.
 
     diagnose: record at every row, off the clock, how far H is from what it should be (`hessrun.curvature.diagnose`).
     """

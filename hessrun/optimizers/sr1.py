@@ -10,7 +10,7 @@ from torch import Tensor
 from hessrun.linalg.broyden_family import symmetric_rank_one
 from hessrun.linalg.conjugate_gradients import Step, steihaug
 from hessrun.linalg.memory import require_matrices
-from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
+from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix, matrices_needed
 from hessrun.optimizers.base import Approximation, Insight, Optimizer, State
 from hessrun.optimizers.trust_region import attempt, first_radius, is_exhausted
 from hessrun.options import between, boolean, integer, positive
@@ -38,7 +38,7 @@ class SR1(Optimizer[SR1State]):
     """B+ = B + r r'/r's with r = y - B s, steps by a trust region (Nocedal & Wright, 2006, algorithm 6.2).
 
     B may be indefinite and converges to the Hessian itself where BFGS does not; every trial teaches it, accepted or
-    not. The subproblem is solved by conjugate gradients (ibid., algorithm 7.2), O(n^2) each.
+    not. The subproblem is solved by conjugate gradients (ibid., algorithm 7.2), O(n^2) a product.
 
     skip: r, a pair is skipped where |r's| < skip |r||s| (eq. 6.26), in (0, 1).
     initial_radius: in units of x, above 0; by default max(0.01 |x0|, 1e-3).
@@ -73,7 +73,8 @@ class SR1(Optimizer[SR1State]):
 
     def init(self, problem: Problem) -> SR1State:
         x = problem.x0
-        require_matrices(1.3, len(x), x.dtype, x.device, what="SR1", instead="optimizer=lbfgs")
+        needed = matrices_needed(len(x), self.block)
+        require_matrices(needed, len(x), x.dtype, x.device, what="SR1", instead="optimizer=lbfgs")
         radius = first_radius(x) if self.initial_radius is None else float(self.initial_radius)
         return SR1State(x=x, evaluation=problem.train.evaluate(x), radius=radius)
 
@@ -115,7 +116,10 @@ class SR1(Optimizer[SR1State]):
         rs, rr = torch.stack([torch.dot(r, s), torch.dot(r, r)]).tolist()
         if not abs(rs) >= self.skip * (rr * ss) ** 0.5 or rr == 0:
             return replace(skipped, memory=memory)
-        memory.update(s, r, symmetric_rank_one(rs))
+        update = symmetric_rank_one(rs)
+        if not update.fits(s.dtype):
+            return replace(skipped, memory=memory)
+        memory.update(s, r, update)
         return replace(state, memory=memory, learned=[s, y])
 
     def refresh(self, problem: Problem, state: SR1State) -> SR1State:

@@ -96,8 +96,9 @@ class Loop:
                 look = self._look(state, is_check=True)
                 status = self._decide(state, look) or status
             is_last = status is not None
-            if is_last or state.step % self.log_every == 0:
-                self._record(state, look)
+            is_diagnosed = self._is_diagnosed(state, is_last=is_last)
+            if is_last or is_diagnosed or state.step % self.log_every == 0:
+                self._record(state, look, is_diagnosed=is_diagnosed)
             self._look_at_curvature(state, is_last=is_last)
             if status is None and self._stopped:
                 status = Status.STOPPED
@@ -140,13 +141,15 @@ class Loop:
     def _look(self, state: State, *, is_check: bool) -> _Look:
         evaluation = state.evaluation
         with self._clock.on("metrics"):
-            if evaluation is None and (is_check or state.step % self.log_every == 0):
+            is_due = is_check or state.step % self.log_every == 0 or self._is_diagnosed(state, is_last=False)
+            if evaluation is None and is_due:
                 # The method moves x in place: what is kept is a copy.
                 evaluation = self.problem.train.uncounted().evaluate(state.x.clone())
             look = _Look(state.step, evaluation)
             if evaluation is not None:
                 loss, largest = torch.stack([evaluation.value, evaluation.gradient.abs().amax()]).tolist()
-                if loss < self._best_loss or self._best is None:
+                is_finite = math.isfinite(loss) and math.isfinite(largest)
+                if self._best is None or (is_finite and not loss >= self._best_loss):
                     self._best, self._best_loss = evaluation, loss
                 if math.isnan(self._first):
                     self._first = largest
@@ -170,11 +173,17 @@ class Loop:
             ),
         )
 
-    def _record(self, state: State, look: _Look) -> None:
+    def _is_diagnosed(self, state: State, *, is_last: bool) -> bool:
+        """This step has a row that says how far the method's quasi-Newton matrix is from the Hessian."""
+        if self.optimizer.is_diagnosed and (is_last or state.step % self.log_every == 0):
+            return True
+        return self.probe.quasi_newton and (is_last or self.probe.is_due(state.step))
+
+    def _record(self, state: State, look: _Look, *, is_diagnosed: bool) -> None:
         clock = self._clock
         with clock.on("metrics"):
             metrics = self.problem.metrics(state.x, look.evaluation)
-        diagnosis = self._diagnose(state, look)
+        diagnosis = self._diagnose(state, look) if is_diagnosed else {}
         spent = self.problem.train.counts - self._counts
         row = {
             "step": state.step,
@@ -196,10 +205,8 @@ class Loop:
             self._stopped = bool(self.listener.row(row))
 
     def _diagnose(self, state: State, look: _Look) -> dict[str, float]:
-        """How far the method's quasi-Newton matrix is from the Hessian, where the method or the probe asks for it."""
         approximation = self.optimizer.insight(state).approximation
-        is_due = self.optimizer.is_diagnosed or (self.probe.quasi_newton and self.probe.is_due(state.step))
-        if approximation is None or look.evaluation is None or not is_due or not look.evaluation.is_finite():
+        if approximation is None or look.evaluation is None or not look.evaluation.is_finite():
             return {}
         with self._clock.on("curvature"):
             try:

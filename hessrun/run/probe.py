@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from hessrun.curvature import extremes, from_eigenvalues, spectrum
+from hessrun.errors import OptionError
 from hessrun.objective import Objective
 from hessrun.optimizers import Insight
 from hessrun.options import boolean, choice, integer
@@ -20,7 +21,8 @@ class Probe:
     parameters, extreme above.
     schedule: `every` (each `every` steps) or `logarithmic` (1, 2, 4, 8 ...).
     eigenvalues: how many at each end where not all are computed.
-    quasi_newton: record at these steps how far a quasi-Newton matrix is from the Hessian (`curvature.diagnose`).
+    quasi_newton: a row at each of these steps that says how far a quasi-Newton matrix is from the Hessian
+    (`curvature.diagnose`).
     """
 
     kind: str = "auto"
@@ -37,6 +39,8 @@ class Probe:
         integer("curvature.exact_limit", self.exact_limit, minimum=0)
         integer("curvature.eigenvalues", self.eigenvalues, minimum=1)
         boolean("curvature.quasi_newton", self.quasi_newton)
+        if self.quasi_newton and self.is_off:
+            raise OptionError("curvature.quasi_newton=True: curvature=off looks at nothing; choose another kind.")
 
     @property
     def is_off(self) -> bool:

@@ -8,8 +8,13 @@ from torch import Tensor
 
 import hessrun
 from hessrun.curvature import diagnose
+from hessrun.errors import OptionError
+from hessrun.objective import as_objective
 from hessrun.objective.analytic import quadratic
 from hessrun.optimizers import BFGS, LBFGS, SR1
+from hessrun.problems import AnalyticProblem, ProblemFacts
+from hessrun.run import Loop, Probe
+from hessrun.run.minimize import _Collector
 
 
 @dataclass
@@ -90,7 +95,7 @@ def test_a_run_records_it_at_every_row_and_changes_nothing(method):
 def test_the_probe_asks_where_it_looks():
     budget, probe = hessrun.Budget(iterations=6), hessrun.Probe(quasi_newton=True)
     found = hessrun.minimize(rosenbrock, X0, optimizer=BFGS(), budget=budget, probe=probe)
-    assert [row["step"] for row in found.trace if "hessian_distance" in row] == [0, 1, 2, 4]
+    assert [row["step"] for row in found.trace if "hessian_distance" in row] == [0, 1, 2, 4, 6]
 
 
 def test_the_direction_error_vanishes_where_bfgs_converges_superlinearly():
@@ -100,3 +105,17 @@ def test_the_direction_error_vanishes_where_bfgs_converges_superlinearly():
     )
     errors = [row["direction_error"] for row in found.trace]
     assert min(errors[-4:]) < 0.02 * max(errors)
+
+
+def test_what_the_probe_asks_has_a_row_of_its_own_however_seldom_rows_are_made():
+    objective = as_objective(rosenbrock, X0)
+    problem = AnalyticProblem(objective, X0, ProblemFacts("f", "analytic", 3, 1))
+    collector = _Collector(None)
+    Loop(problem, BFGS(), hessrun.Budget(iterations=11), Probe(quasi_newton=True), collector, log_every=5).run()
+    assert [row["step"] for row in collector.rows] == [0, 1, 2, 4, 5, 8, 10, 11]
+    assert [row["step"] for row in collector.rows if "hessian_distance" in row] == [0, 1, 2, 4, 8, 11]
+
+
+def test_a_probe_that_looks_at_nothing_cannot_be_asked():
+    with pytest.raises(OptionError, match="choose another kind"):
+        Probe(kind="off", quasi_newton=True)

@@ -205,3 +205,17 @@ def test_refreshing_where_nothing_changed_changes_nothing_but_the_counts(method)
 def test_options_out_of_range(make):
     with pytest.raises(OptionError):
         make()
+
+
+@pytest.mark.parametrize("method", [BFGS(), SSBFGS(), LBFGS(), LBFGS(initial_scaling="every")])
+def test_float32_slopes_may_overflow_though_no_component_does(method):
+    x0 = torch.full((2,), 30.0, dtype=torch.float32)
+    state, _ = walk(method, problem(lambda x: 1e20 * ((x - 3) ** 2).sum(), x0), 30)
+    assert (state.x - 3).abs().max() < 1e-3
+
+
+def test_a_large_block_is_counted_as_memory(monkeypatch):
+    monkeypatch.setattr("hessrun.linalg.memory.available_bytes", lambda device: 8 * 6 * 6 * 3)
+    BFGS(block=1).init(made(rosenbrock(6)))
+    with pytest.raises(TooLargeError, match="5 matrices"):
+        BFGS(block=6).init(made(rosenbrock(6)))

@@ -1,5 +1,7 @@
 """The library's one-liner, and the loop behind it."""
 
+import math
+
 import pytest
 import torch
 
@@ -102,3 +104,11 @@ def test_what_cannot_be_minimised_is_refused_in_a_line(function, x0, error) -> N
     with pytest.raises(error) as caught:
         hessrun.minimize(function, x0)
     assert "\n" not in str(caught.value)
+
+
+def test_the_best_point_is_finite_where_the_value_runs_off_to_minus_infinity() -> None:
+    x0 = torch.tensor([2.0], dtype=torch.float64)
+    found = hessrun.minimize(lambda x: -(x**4).sum(), x0, optimizer=SGD(lr=1.0), budget=hessrun.Budget(iterations=50))
+    assert found.status is Status.DIVERGED
+    assert math.isfinite(found.value)
+    assert bool(found.gradient.isfinite().all())
