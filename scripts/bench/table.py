@@ -11,7 +11,7 @@ _WIDTHS = (72, 26, 29, 7, 9, 5)
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. holds: whether the bar is met, None where there is no bar or nothing was measured."""
+    """A line of the table. holds: whether the bar is met, None without one; is_left_out: nothing was measured."""
 
     what: str
     ours: str
@@ -19,6 +19,7 @@ class Row:
     ratio: str = ""
     bar: str = ""
     holds: bool | None = None
+    is_left_out: bool = False
 
     @classmethod
     def at_most(cls, what: str, ours: str, peer: str, ratio: float, limit: float) -> "Row":
@@ -38,7 +39,7 @@ class Row:
     @classmethod
     def not_measured(cls, what: str, why: str) -> "Row":
         """A row without figures, and why."""
-        return cls(what, f"not measured: {why}")
+        return cls(what, f"not measured: {why}", is_left_out=True)
 
     def __str__(self) -> str:
         verdict = {True: "yes", False: "NO", None: ""}[self.holds]
