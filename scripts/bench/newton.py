@@ -73,6 +73,9 @@ def _family(network: Network) -> dict[str, Optimizer[Any]]:
     return {
         "NewtonCG": NewtonCG(),
         "NewtonCG, products in float32, 40 pairs": NewtonCG(product_dtype="float32", preconditioner=40),
+        "NewtonCG, the same, 15 products a step": NewtonCG(
+            product_dtype="float32", preconditioner=40, max_cg_iterations=15
+        ),
         f"NewtonCG, products on {sample} examples": NewtonCG(product_batch_size=sample),
         "NewtonCGLineSearch": NewtonCGLineSearch(),
         "GaussNewton": GaussNewton(),
