@@ -64,6 +64,21 @@ def test_strong_wolfe_on_more_and_thuente(name, t0, default):
 
 @pytest.mark.parametrize("t0", [1e-3, 1e-1, 1e1, 1e3])
 @pytest.mark.parametrize("name", MORE_THUENTE)
+def test_strong_wolfe_in_single_precision(name, t0):
+    """Function 2 from 1e3 is the exception: its slope at 0 is 1e-7, and what is left at its minimiser is rounding."""
+    f, start, d = on_a_line(MORE_THUENTE[name][0], torch.float32)
+    found = StrongWolfe().search(f, start, d, t0)
+    slope, level = float(start.gradient @ d), 32 * torch.finfo(torch.float32).eps * abs(float(start.value))
+    assert float(found.accepted.value) <= float(start.value) + 1e-4 * found.step * slope + level
+    if (name, t0) == ("2", 1e3):
+        assert found.step == pytest.approx(1.596, abs=1e-3)
+    else:
+        assert found.failure is None
+        assert abs(float(found.accepted.gradient @ d)) <= 0.9 * abs(slope)
+
+
+@pytest.mark.parametrize("t0", [1e-3, 1e-1, 1e1, 1e3])
+@pytest.mark.parametrize("name", MORE_THUENTE)
 def test_armijo(name, t0):
     f, start, d = on_a_line(MORE_THUENTE[name][0])
     found = Armijo().search(f, start, d, t0)
