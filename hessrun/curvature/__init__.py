@@ -1,8 +1,22 @@
 """The curvature of an objective at a point: spectra that say how right they are."""
 
+from hessrun.curvature.density import Density, density
 from hessrun.curvature.diagnosis import diagnose
 from hessrun.curvature.exact import from_eigenvalues, spectrum
 from hessrun.curvature.lanczos import as_spectrum, eigenvalues, extremes
+from hessrun.curvature.trace import TraceEstimate, trace
 from hessrun.linalg.lanczos import Eigenpairs
 
-__all__ = ["Eigenpairs", "as_spectrum", "diagnose", "eigenvalues", "extremes", "from_eigenvalues", "spectrum"]
+__all__ = [
+    "Density",
+    "Eigenpairs",
+    "TraceEstimate",
+    "as_spectrum",
+    "density",
+    "diagnose",
+    "eigenvalues",
+    "extremes",
+    "from_eigenvalues",
+    "spectrum",
+    "trace",
+]
