@@ -104,7 +104,7 @@ def density(
     with objective.curvature(x, kind=kind) as curvature:
         rules = []
         for _ in range(probes):
-            v = torch.randn(n, generator=generator, dtype=torch.float64)
+            v = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
             rules.append(quadrature(lambda v: curvature @ v, v.to(dtype=dtype, device=device), m))
     return Density(
         n=n,

@@ -75,7 +75,10 @@ def _secant_residual(matrix: SymmetricMatrix, learned: list[Tensor] | None, is_i
 def _by_products(objective: Objective, matrix: SymmetricMatrix, seed: int) -> dict[str, float]:
     n, dtype, device = objective.dim, objective.dtype, objective.device
     generator = torch.Generator().manual_seed(seed)
-    u, v = (torch.randn(n, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device) for _ in range(2))
+    u, v = (
+        torch.randn(n, generator=generator, dtype=torch.float64, device="cpu").to(dtype=dtype, device=device)
+        for _ in range(2)
+    )
     Mu, Mv = matrix.product(u), matrix.product(v)
     skew = (torch.dot(u, Mv) - torch.dot(v, Mu)).abs() / (torch.linalg.vector_norm(Mu) * torch.linalg.vector_norm(v))
     pairs = lanczos(matrix.product, n, smallest=1, tolerance=0.01, dtype=dtype, device=device, seed=seed)

@@ -69,6 +69,6 @@ def from_eigenvalues(
 
 
 def _unit(n: int, generator: torch.Generator) -> Tensor:
-    vector = torch.randn(n, generator=generator, dtype=torch.float64)
+    vector = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
     unit: Tensor = vector / torch.linalg.vector_norm(vector)
     return unit

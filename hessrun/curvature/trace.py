@@ -55,7 +55,7 @@ def trace(
             return TraceEstimate(float(_finite(_diagonal(curvature)).sum()), 0.0, n)
         HS = torch.empty(n, k, dtype=curvature.dtype, device=curvature.device)
         for i in range(k):
-            s = torch.randn(n, generator=generator, dtype=torch.float64)
+            s = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
             HS[:, i] = curvature @ s.to(HS)
         # Where the rank of H is below k, the columns of Q that remain are orthonormal all the same, and do no harm.
         Q = torch.linalg.qr(_finite(HS)).Q

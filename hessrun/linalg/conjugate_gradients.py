@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun.linalg.norms import norm
 from hessrun.options import fraction, integer
 
 Multiply = Callable[[Tensor], Tensor]
@@ -24,25 +25,17 @@ Multiply = Callable[[Tensor], Tensor]
 class Step:
     """Where a path was left.
 
-    d: [n]; length: |d|; residual: g + B d, [n]; decrease: -(g'd + 1/2 d'B d), the sum of what each iteration gained.
-    iterations: segments walked, 0 for -g itself; on_boundary: |d| is the radius.
-    negative_curvature: the last direction has none that is positive; it is then `direction`, [n].
+    d: [n]; length: |d|; decrease: -(g'd + 1/2 d'B d), the sum of what each iteration gained.
+    iterations: segments walked, 0 for -P g itself; on_boundary: |d| is the radius.
+    negative_curvature: the last direction has none that is positive.
     """
 
-    gradient: Tensor
     d: Tensor
     length: float
-    residual: Tensor
     decrease: float
     iterations: int
     negative_curvature: bool = False
     on_boundary: bool = False
-    direction: Tensor | None = None
-
-    @property
-    def product(self) -> Tensor:
-        """B d, [n], from the residual: no product is made for it."""
-        return self.residual - self.gradient
 
 
 @dataclass(frozen=True)
@@ -103,11 +96,14 @@ class ConjugateGradientPath:
     ) -> None:
         fraction("tolerance", tolerance)
         integer("max_iterations", max_iterations, minimum=1)
-        self._multiply, self._gradient = multiply, gradient
+        self._multiply = multiply
         self._tolerance, self._max = tolerance, max_iterations
         self._eps = torch.finfo(gradient.dtype).eps if precision is None else precision
-        self._size, unit = _normalised(gradient)
-        self._residuals, self._squares = [unit], [1.0 if self._size > 0 else 0.0]
+        size = norm(gradient)
+        is_open = 0 < size < math.inf
+        self._size, self._squares = (size, [1.0]) if is_open else (1.0, [0.0])
+        unit = gradient / self._size
+        self._residuals = [unit]
         # P r and r'P r; without P they are r and r'r themselves.
         self._precondition, self._steepest, self._rhos = precondition, self._residuals, self._squares
         if precondition is not None:
@@ -130,11 +126,11 @@ class ConjugateGradientPath:
         """Where the path ends or leaves |d| <= radius (Steihaug, 1983; Nocedal & Wright, 2006, algorithm 7.2).
 
         radius: above 0. A direction p with p'Bp <= eps |p| |Bp| is followed to the boundary; with radius=inf, which has
-        none, it ends the path at z, or at -g where that is z_0 (ibid., algorithm 7.1). So does a product that is not
+        none, it ends the path at z, or at -P g where that is z_0 (ibid., algorithm 7.1). So does a product that is not
         finite, except that B is taken for 0 on the way from z_0.
         """
-        limit = radius / (self._size or 1.0)
-        z, p, zz, j = torch.zeros_like(self._gradient), -self._steepest[0], 0.0, 0
+        limit = radius / self._size
+        z, p, zz, j = torch.zeros_like(self._residuals[0]), -self._steepest[0], 0.0, 0
         decrease, gained = 0.0, math.inf
         while j < self._max and self._is_open(j) and gained > self._eps * decrease:
             at = self._segment(j, z, p)
@@ -146,7 +142,7 @@ class ConjugateGradientPath:
             self._complete(j)
             j += 1
             p = self._next_direction(p, j)
-        return self._made(z, math.sqrt(zz), self._residuals[j], decrease, j)
+        return self._made(z, math.sqrt(zz), decrease, j)
 
     def _is_open(self, j: int) -> bool:
         return self._squares[j] > self._tolerance**2 and self._rhos[j] > 0
@@ -165,18 +161,16 @@ class ConjugateGradientPath:
         self, at: _Segment, j: int, z: Tensor, p: Tensor, limit: float, decrease: float, *, is_positive: bool
     ) -> Step:
         """The step whose last segment is not walked to its end."""
-        r, is_negative = self._residuals[j], at.is_finite and not is_positive
-        direction = p if is_negative else None
+        is_negative = at.is_finite and not is_positive
         if j > 0 and (math.isinf(limit) or not at.is_finite):
-            return self._made(z, math.sqrt(at.zz), r, decrease, j, is_negative, direction=direction)
+            return self._made(z, math.sqrt(at.zz), decrease, j, is_negative)
         on_boundary = math.isfinite(limit)
         tau = at.crossing(limit) if on_boundary else 1.0
         decrease += tau * at.rho
         if at.is_finite:
             decrease -= 0.5 * tau * tau * at.curvature
-            r = r + tau * self._image(j)
         length, walked = math.sqrt(at.squared_length(tau)), j + 1 if on_boundary else 0
-        return self._made(z + tau * p, length, r, decrease, walked, is_negative, on_boundary, direction)
+        return self._made(z + tau * p, length, decrease, walked, is_negative, on_boundary)
 
     def shifted(self, shift: float) -> Step:
         """The minimiser of m(d) + 1/2 shift |d|^2 over the Krylov space walked so far; `decrease` is that of m.
@@ -186,25 +180,19 @@ class ConjugateGradientPath:
         shift: 0 or above. At least one iteration must have been completed, and there is no preconditioner.
         """
         T = self._tridiagonal()
-        e = torch.zeros(len(T), dtype=torch.float64)
+        e = T.new_zeros(len(T))
         e[0] = -1.0
-        y = torch.linalg.solve(T + shift * torch.eye(len(T), dtype=torch.float64), e)
+        y = torch.linalg.solve(T + shift * torch.eye(len(T)).to(T), e)
         decrease = float(y @ e - 0.5 * (y @ T @ y))
-        d = torch.zeros_like(self._gradient)
+        d = torch.zeros_like(self._residuals[0])
         for weight, r, rr in zip(y.tolist(), self._residuals, self._squares, strict=False):
             d = d + (weight / math.sqrt(rr)) * r
-        # B V = V T + (what leads out of the space): the residual of B d follows from the basis alone.
-        r = self._residuals[0].clone()
-        for weight, v, rr in zip((T @ y).tolist(), self._residuals, self._squares, strict=False):
-            r = r + (weight / math.sqrt(rr)) * v
-        last = len(T) - 1
-        r = r - (y[last].item() / (self._segments[last].alpha * math.sqrt(self._squares[last]))) * self._residuals[-1]
-        return self._made(d, float(torch.linalg.vector_norm(y)), r, decrease, len(T))
+        return self._made(d, float(torch.linalg.vector_norm(y)), decrease, len(T))
 
     def _tridiagonal(self) -> Tensor:
         """T [k, k] in float64 from the coefficients of the k completed iterations."""
         k = len(self._residuals) - 1
-        T = torch.zeros(k, k, dtype=torch.float64)
+        T = torch.zeros(k, k, dtype=torch.float64, device="cpu")
         for j in range(k):
             T[j, j] = 1 / self._segments[j].alpha
             if j > 0:
@@ -221,12 +209,6 @@ class ConjugateGradientPath:
             curvature, image, pp, zp, zz = torch.stack(dots).tolist()
             self._segments.append(_Segment(curvature, image, pp, zp, zz, self._rhos[j]))
         return self._segments[j]
-
-    def _image(self, j: int) -> Tensor:
-        """B p_j; of an iteration that was completed, from its two residuals."""
-        if j == len(self._segments) - 1 and j == len(self._residuals) - 1:
-            return self._newest
-        return (self._residuals[j + 1] - self._residuals[j]) / self._segments[j].alpha
 
     def _complete(self, j: int) -> None:
         if j == len(self._residuals) - 1:
@@ -245,26 +227,14 @@ class ConjugateGradientPath:
         self,
         z: Tensor,
         length: float,
-        r: Tensor,
         decrease: float,
         iterations: int,
         is_negative: bool = False,
         on_boundary: bool = False,
-        direction: Tensor | None = None,
     ) -> Step:
         """Back from g / |g| to g."""
-        size, g = self._size or 1.0, self._gradient
-        d, residual, decrease = size * z, size * r, size * size * decrease
-        return Step(g, d, size * length, residual, decrease, iterations, is_negative, on_boundary, direction)
-
-
-def _normalised(v: Tensor) -> tuple[float, Tensor]:
-    """|v| and v / |v|, by way of the largest component: in float32 its square may overflow or vanish."""
-    largest = float(v.abs().amax())
-    if not 0 < largest < math.inf:
-        return 0.0, v
-    size = largest * float(torch.linalg.vector_norm(v / largest))
-    return size, v / size
+        size = self._size
+        return Step(size * z, size * length, size * size * decrease, iterations, is_negative, on_boundary)
 
 
 def steihaug(multiply: Multiply, gradient: Tensor, radius: float, tolerance: float, max_iterations: int) -> Step:
@@ -274,12 +244,3 @@ def steihaug(multiply: Multiply, gradient: Tensor, radius: float, tolerance: flo
     max_iterations: products at most, 1 or above. Where other radii may follow, keep a `ConjugateGradientPath`.
     """
     return ConjugateGradientPath(multiply, gradient, tolerance=tolerance, max_iterations=max_iterations).step(radius)
-
-
-def inexact_newton(multiply: Multiply, gradient: Tensor, tolerance: float, max_iterations: int) -> Step:
-    """The direction of the line-search Newton-CG method (Nocedal & Wright, 2006, algorithm 7.1).
-
-    It descends: the last iterate before a direction of negative curvature, or -g where the first has it. Arguments as
-    in `steihaug`.
-    """
-    return steihaug(multiply, gradient, math.inf, tolerance, max_iterations)

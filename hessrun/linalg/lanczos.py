@@ -129,7 +129,7 @@ class _Basis:
         """Add the part of `direction` [n] orthogonal to the basis, or a random one where nothing is left of it."""
         v = None if direction is None else self._orthonormal(direction)
         while v is None:
-            random = torch.randn(self.V.shape[0], generator=self.generator, dtype=torch.float64)
+            random = torch.randn(self.V.shape[0], generator=self.generator, dtype=torch.float64, device="cpu")
             v = self._orthonormal(random.to(self.V))
         self.V[:, self.size] = v
         self.W[:, self.size] = self.apply(v)
@@ -240,7 +240,7 @@ def _combination(start: Tensor, generator: torch.Generator) -> Tensor:
     The vectors themselves would be none: each of their residuals points elsewhere, and following them one by one took
     up to three times the products of a cold start.
     """
-    return start @ torch.randn(start.shape[1], generator=generator, dtype=torch.float64).to(start)
+    return start @ torch.randn(start.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(start)
 
 
 def _confirmation(basis: _Basis, wanted: _Wanted, steps: int, allowed: float, limit: int) -> tuple[_Look, bool]:

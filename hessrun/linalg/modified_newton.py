@@ -1,8 +1,8 @@
 """Positive definite stand-ins for an indefinite Hessian, factorised so that any damping can be added.
 
 `none` H itself · `absolute` |H| = Q |Lambda| Q' · `clip` Q max(Lambda, floor) Q' · `shift` H + tau I.
-A Hessian that is positive definite is its own stand-in: a Cholesky factorisation then replaces the far dearer
-eigendecomposition.
+A Hessian that is positive definite, by more than rounding and by more than the floor of `clip`, is its own stand-in: a
+Cholesky factorisation then replaces the far dearer eigendecomposition.
 """
 
 from dataclasses import dataclass
@@ -11,22 +11,27 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hessrun.linalg.cholesky import cholesky
+from hessrun.linalg.cholesky import cholesky, definite_factor, rounding_level
+from hessrun.linalg.norms import eigenvalue_bound
 
 Modification = Literal["absolute", "shift", "clip", "none"]
 
 
 @dataclass(frozen=True)
 class ModifiedHessian:
-    """A symmetric matrix M [n, n] as its eigendecomposition, or as itself where it is positive definite.
+    """A symmetric matrix M [n, n] as its eigendecomposition, or as itself, plus shift I, where that is definite.
 
-    scale: an upper estimate of |lambda|max, to which damping is relative.
+    scale: an upper estimate of |lambda|max, to which damping is relative; 0 where H is 0.
+    is_indefinite: H has an eigenvalue that is negative by more than rounding.
+    factor: the Cholesky factor [n, n] of M where it was factorised.
     eigenvalues: those of H, ascending, where it was decomposed; vectors: its eigenvectors.
     """
 
     matrix: Tensor
     shift: float
     scale: float
+    is_indefinite: bool = False
+    factor: Tensor | None = None
     eigenvalues: Tensor | None = None
     modified: Tensor | None = None
     vectors: Tensor | None = None
@@ -35,7 +40,10 @@ class ModifiedHessian:
         """(M + damping I)^-1 v, [n], and whether the system could be solved."""
         if self.vectors is not None and self.modified is not None:
             return self.vectors @ ((self.vectors.T @ v) / (self.modified + damping)), True
-        factor, fine = cholesky(self.matrix, self.shift + damping)
+        if damping == 0 and self.factor is not None:
+            factor, fine = self.factor, True
+        else:
+            factor, fine = cholesky(self.matrix, self.shift + damping)
         return torch.cholesky_solve(v[:, None], factor)[:, 0], fine
 
     def quadratic(self, d: Tensor) -> Tensor:
@@ -44,12 +52,10 @@ class ModifiedHessian:
             return (self.modified * (self.vectors.T @ d) ** 2).sum()
         return torch.dot(d, self.matrix @ d) + self.shift * torch.dot(d, d)
 
-    @property
-    def lowest(self) -> tuple[float, Tensor] | None:
-        """The least eigenvalue of H and its eigenvector [n], where H was decomposed."""
-        if self.eigenvalues is None or self.vectors is None:
-            return None
-        return float(self.eigenvalues[0]), self.vectors[:, 0]
+    def lowest(self) -> Tensor:
+        """The eigenvector [n] of H's least eigenvalue; H is decomposed where it has not been."""
+        vectors = torch.linalg.eigh(self.matrix)[1] if self.vectors is None else self.vectors
+        return vectors[:, 0]
 
 
 def noise_floor(eigenvalues: Tensor) -> float:
@@ -57,31 +63,41 @@ def noise_floor(eigenvalues: Tensor) -> float:
     return float(eigenvalues.abs().max()) * len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
 
 
-def modify(H: Tensor, modification: Modification) -> ModifiedHessian:
-    """The stand-in for H [n, n].
+def modify(H: Tensor, modification: Modification) -> ModifiedHessian | None:
+    """The stand-in for H [n, n], finite; None where no shift within the range of its dtype makes it definite.
 
     absolute: Dauphin et al. (2014), the saddle-free Newton method; shift: Nocedal & Wright (2006), algorithm 3.3;
     clip: ibid., eq. 3.40, with eigenvalues below sqrt(eps) |lambda|max raised to it.
     """
-    scale = float(H.abs().sum(1).max())
+    scale = eigenvalue_bound(H)
+    if scale == 0:
+        return ModifiedHessian(H, 0.0, 0.0)
     if modification == "shift":
-        return ModifiedHessian(H, _shift(H), scale)
-    if cholesky(H)[1]:
-        return ModifiedHessian(H, 0.0, scale)
+        return _shifted(H, scale)
+    factor, fine = definite_factor(H)
+    root = torch.finfo(H.dtype).eps ** 0.5
+    # No squared pivot is below the least eigenvalue.
+    if fine and (modification != "clip" or float(factor.diagonal().amin()) ** 2 > root * scale):
+        return ModifiedHessian(H, 0.0, scale, factor=factor)
+    del factor
     values, vectors = torch.linalg.eigh(H)
-    floor = noise_floor(values)
-    if modification == "absolute":
-        modified = values.abs().clamp_min(floor)
-    else:
-        modified = values.clamp_min(torch.finfo(H.dtype).eps ** 0.5 * float(values.abs().max()))
-    return ModifiedHessian(H, 0.0, float(values.abs().max()), values, modified, vectors)
+    largest, noise = float(values.abs().max()), noise_floor(values)
+    modified = values.abs().clamp_min(noise) if modification == "absolute" else values.clamp_min(root * largest)
+    return ModifiedHessian(
+        H, 0.0, largest, float(values[0]) < -noise, eigenvalues=values, modified=modified, vectors=vectors
+    )
 
 
-def _shift(H: Tensor) -> float:
-    """The first tau of 0, beta, 2 beta ... for which H + tau I has a Cholesky factor."""
-    beta = 1e-3 * float(torch.linalg.vector_norm(H)) or 1.0
-    least = float(H.diagonal().min())
-    tau = 0.0 if least > 0 else beta - least
-    while not cholesky(H, tau)[1]:
-        tau = max(2 * tau, beta)
-    return tau
+def _shifted(H: Tensor, scale: float) -> ModifiedHessian | None:
+    """The first tau of 0, rounding, beta, 2 beta ... for which H + tau I has a Cholesky factor.
+
+    Rounding, which the algorithm lacks, is enough for a Hessian that is singular; no zero is then taken for negative.
+    """
+    least, rounding, beta = float(H.diagonal().amin()), rounding_level(H, scale), 1e-3 * scale
+    tau = 0.0 if least > 0 else rounding if least >= -rounding else beta - least
+    while tau <= torch.finfo(H.dtype).max:
+        factor, fine = definite_factor(H) if tau == 0 else cholesky(H, tau)
+        if fine:
+            return ModifiedHessian(H, tau, scale, tau > rounding, factor)
+        tau = rounding if tau < rounding else max(2 * tau, beta)
+    return None

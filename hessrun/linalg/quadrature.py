@@ -74,7 +74,7 @@ def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> 
 
 def _rule(upper: Tensor, beta: list[float], *, is_exact: bool) -> Quadrature:
     computed = upper.double().cpu()
-    beside = torch.tensor(beta, dtype=torch.float64)
+    beside = torch.tensor(beta, dtype=torch.float64, device="cpu")
     theta, Y = torch.linalg.eigh(
         torch.diag(computed.diagonal()) + torch.diag(beside, 1) + torch.diag(beside, -1),
     )

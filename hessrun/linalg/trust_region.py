@@ -4,6 +4,9 @@ d is a solution exactly if (H + lambda I) d = -g with H + lambda I positive semi
 lambda (radius - |d|) = 0 (Nocedal & Wright, 2006, theorem 4.1). Newton's method on 1/|d(lambda)| = 1/radius, one
 Cholesky factorisation an iteration (ibid., algorithm 4.3), is kept inside shrinking bounds; in the hard case, where
 every admissible d(lambda) is too short, a null direction of H + lambda I is added (Moré and Sorensen, 1983, section 3).
+
+That is done only along curvature that is negative by more than rounding. Where H is merely singular, d is the interior
+solution of H + lambda I with lambda at the level of rounding: nearly the shortest of all solutions.
 """
 
 import math
@@ -12,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hessrun.linalg.cholesky import cholesky
+from hessrun.linalg.cholesky import cholesky, definite_factor, rounding_level, start_vector
+from hessrun.linalg.norms import eigenvalue_bound, norm
 
 _ITERATIONS = 60
 _INVERSE_ITERATIONS = 4
@@ -22,7 +26,8 @@ _INVERSE_ITERATIONS = 4
 class TrustRegionStep:
     """d: [n]; length: |d|; multiplier: lambda; predicted: -(g'd + 1/2 d'H d) >= 0, the model's decrease.
 
-    on_boundary: |d| is the radius, to the tolerance; is_indefinite: H was found to have a negative eigenvalue.
+    on_boundary: |d| is the radius, to the tolerance; is_indefinite: H was found to have an eigenvalue that is negative
+    by more than rounding.
     """
 
     d: Tensor
@@ -41,13 +46,15 @@ class TrustRegionModel:
 
     def __init__(self, H: Tensor, g: Tensor) -> None:
         self._H, self._g = H, g
-        rows, diagonal = H.abs().sum(1).amax(), H.diagonal().amin()
-        frobenius, size = torch.linalg.vector_norm(H), torch.linalg.vector_norm(g)
-        bound, least, whole, self._g_size = torch.stack([rows, diagonal, frobenius, size]).tolist()
-        self._bound = min(bound, whole)  # of |eigenvalues|
+        self._bound = eigenvalue_bound(H)
+        self._g_size = norm(g)
+        least = float(H.diagonal().amin())
+        self._rounding = rounding_level(H, self._bound)
+        self.is_indefinite = least < -self._rounding
         # What the factorisations have shown so far: H + lambda I is indefinite for lambda < floor.
         self._floor = max(0.0, -least)
-        self.is_indefinite = least < 0
+        # The lambda of an interior solution: 0, or the level of rounding once H has turned out to be singular.
+        self._rest = 0.0
 
     def solve(self, radius: float, *, guess: float = 0.0, tolerance: float = 0.1) -> TrustRegionStep:
         """The minimiser within `radius` > 0; guess: a multiplier to try first, 0 or above.
@@ -61,32 +68,39 @@ class TrustRegionModel:
         shift = min(max(guess, low), high)
         best: tuple[Tensor, float] | None = None
         for _ in range(_ITERATIONS):
-            factor, fine = cholesky(self._H, shift)
+            factor, fine = definite_factor(self._H) if shift == 0 else cholesky(self._H, shift)
             if not fine:
-                self.is_indefinite = True
-                self._floor = low = max(low, shift)
-                shift = _inside(low, high)
+                if shift >= high:
+                    break
+                if shift < self._rounding:
+                    self._rest = self._floor = low = shift = self._rounding
+                else:
+                    self.is_indefinite = True
+                    self._floor = low = max(low, shift)
+                    shift = _inside(low, high)
                 continue
             d = torch.cholesky_solve(-self._g[:, None], factor)[:, 0]
             half = torch.linalg.solve_triangular(factor, d[:, None], upper=False)[:, 0]
             length, half_length = torch.stack([torch.linalg.vector_norm(d), torch.linalg.vector_norm(half)]).tolist()
             best = d, shift
-            if abs(length - radius) <= tolerance * radius or (shift == 0 and length <= radius):
+            if abs(length - radius) <= tolerance * radius or (shift <= self._rest and length <= radius):
                 break
             if length < radius:
                 high = shift
-                bent, lowest = self._hard_case(factor, d, shift, radius, tolerance)
-                if bent is not None:
-                    best = bent, shift
-                    break
-                low = max(low, lowest)
+                bent, curvature = self._hard_case(factor, d, shift, radius, tolerance)
+                if curvature < -self._rounding:
+                    self.is_indefinite = True
+                    self._floor = low = max(low, -curvature)
+                    if bent is not None:
+                        best = bent, shift
+                        break
             else:
                 low = max(low, shift)
             if high - low <= torch.finfo(d.dtype).eps * high:
                 break
             newton = shift + (length / half_length) ** 2 * (length - radius) / radius if half_length > 0 else low
             if newton <= low:
-                shift = 0.0 if low == 0 and shift > 0 and not self.is_indefinite else _inside(low, high)
+                shift = self._rest if low <= self._rest < shift and not self.is_indefinite else _inside(low, high)
             else:
                 shift = newton if newton < high else _inside(low, high)
         if best is None:  # not even the upper bound gave a factor: H is beyond what its precision can tell
@@ -96,14 +110,15 @@ class TrustRegionModel:
     def _hard_case(
         self, factor: Tensor, d: Tensor, shift: float, radius: float, tolerance: float
     ) -> tuple[Tensor | None, float]:
-        """d + tau z on the boundary, z nearly a null vector of H + shift I; and a lower bound on the multiplier."""
-        z = torch.randn(len(d), generator=torch.Generator().manual_seed(0), dtype=d.dtype).to(d.device)
+        """d + tau z on the boundary, z nearly a null vector of H + shift I, where that is good enough; and z'H z."""
+        z = start_vector(d)
         for _ in range(_INVERSE_ITERATIONS):
             z = torch.cholesky_solve(z[:, None], factor)[:, 0]
             z = z / torch.linalg.vector_norm(z)
-        across, dz, dd, along = torch.stack(
+        across, curvature, dz, dd, along = torch.stack(
             [
                 torch.linalg.vector_norm(factor.T @ z) ** 2,
+                torch.dot(z, self._H @ z),
                 torch.dot(d, z),
                 torch.dot(d, d),
                 torch.linalg.vector_norm(factor.T @ d) ** 2,
@@ -114,13 +129,14 @@ class TrustRegionModel:
         # The smaller root: the less of z, the smaller the loss z'(H + shift I) z tau^2 / 2.
         tau = room / (dz + math.copysign(root, dz))
         is_good = tau * tau * across <= tolerance * (2 - tolerance) * (along + shift * radius**2)
-        return (d + tau * z if is_good else None), shift - across
+        return (d + tau * z if is_good else None), curvature
 
     def _step(self, d: Tensor, shift: float, radius: float, tolerance: float) -> TrustRegionStep:
         predicted = -(torch.dot(self._g, d) + 0.5 * torch.dot(d, self._H @ d))
         length, decrease = torch.stack([torch.linalg.vector_norm(d), predicted]).tolist()
-        on_boundary = shift > 0 or length >= (1 - tolerance) * radius
-        return TrustRegionStep(d, length, shift, decrease, on_boundary, self.is_indefinite)
+        on_boundary = length >= (1 - tolerance) * radius
+        multiplier = shift if shift > self._rest else 0.0
+        return TrustRegionStep(d, length, multiplier, decrease, on_boundary, self.is_indefinite)
 
 
 def _inside(low: float, high: float) -> float:

@@ -72,12 +72,12 @@ def quadratic(
     generator = torch.Generator().manual_seed(seed)
     smallest = 1.0 / condition_number
     if spacing == "linear":
-        eigenvalues = torch.linspace(smallest, 1.0, n, dtype=torch.float64)
+        eigenvalues = torch.linspace(smallest, 1.0, n, dtype=torch.float64, device="cpu")
     else:
-        eigenvalues = torch.logspace(math.log10(smallest), 0.0, n, dtype=torch.float64)
-    Q, R = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
+        eigenvalues = torch.logspace(math.log10(smallest), 0.0, n, dtype=torch.float64, device="cpu")
+    Q, R = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64, device="cpu"))
     Q = Q * R.diagonal().sign()
-    minimiser = torch.randn(n, generator=generator, dtype=torch.float64)
+    minimiser = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
     A = ((Q * eigenvalues) @ Q.T).to(device=device, dtype=dtype)
     centre = minimiser.to(device=device, dtype=dtype)
 

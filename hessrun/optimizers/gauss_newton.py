@@ -64,12 +64,15 @@ class GaussNewton(InexactNewton[GaussNewtonState]):
         path = self._path(B, here, tolerance, shift=first)
         walked = path.step(math.inf)
         state.cg_iterations += path.products
-        if walked.iterations == 0 and not walked.negative_curvature:
+        if walked.iterations == 0 and walked.negative_curvature:
+            # G has no curvature along g, and the step no length unless it is damped.
+            first = _scale(0.0, here)
+            path = self._path(B, here, tolerance, shift=first)
+            walked = path.step(math.inf)
+            state.cg_iterations += path.products
+        if walked.iterations == 0:
             return replace(state, failure=Status.DIVERGED)
         scale = _scale(max(path.curvatures) - first, here)
-        if walked.iterations == 0:
-            # G has no curvature along g: without damping the step has no length.
-            return replace(state, damping=_raised(first, scale), rejected=1)
         mu = first
         for rejected in range(self.max_trials):
             model = path.shifted(mu - first)
@@ -99,7 +102,7 @@ class GaussNewton(InexactNewton[GaussNewtonState]):
 
     def columns(self, state: GaussNewtonState) -> dict[str, float]:
         return {
-            "damping": state.damping or 0.0,
+            "damping": 0.0 if state.damping is None else state.damping,
             "cg_iterations": state.cg_iterations,
             "rejected_steps": state.rejected,
         }

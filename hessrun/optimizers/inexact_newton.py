@@ -10,6 +10,8 @@ from torch import Tensor
 
 from hessrun.errors import OptionError
 from hessrun.linalg.conjugate_gradients import ConjugateGradientPath, Multiply
+from hessrun.linalg.negative_curvature import negative_direction
+from hessrun.linalg.norms import norm
 from hessrun.objective import Curvature, Evaluation, Objective
 from hessrun.optimizers.base import Insight, Optimizer, State
 from hessrun.optimizers.trust_region import first_radius
@@ -21,22 +23,31 @@ from hessrun.status import Status
 _MOST_ITERATIONS = 200
 # Below this share of the first gradient a point may be the end, and a saddle must not be taken for a minimum.
 _NEAR_STATIONARY = 1e-5
+# A search for negative curvature that these products, or four times those of the last, leave open goes on in the next
+# step, so that a budget can end it; it is given up after so many times n.
+_FIRST_LOOK, _LONGEST_LOOK = 200, 4
+# Batches in a row that allow no step. One may be at fault by itself; so many say that x is.
+_PATIENCE = 10
 # Lengths tried along a direction of negative curvature, and doublings of the first that leads down.
 _LENGTHS, _DOUBLINGS = 6, 40
 
 
 @dataclass(kw_only=True)
 class InexactNewtonState(State):
-    """first_gradient: largest component of the first gradient; cg_iterations: products of the last step.
+    """first_gradient, first_largest: 2-norm and largest component of the first gradient that is not 0; cg_iterations:
+    products of the last step; failed_in_a_row: the latest steps that found nothing on their batch.
 
-    negative_curvature: whether the last step met any, None where it is unknown; examined: near this stationary point a
-    search for negative curvature, from a random direction, has found none.
+    negative_curvature: whether the last step met any, None where it is unknown. Near a stationary point: examined: a
+    search from a random direction has found none; looked: products that the last search could have made.
     """
 
     first_gradient: float = 0.0
+    first_largest: float = 0.0
     cg_iterations: int = 0
     negative_curvature: bool | None = None
     examined: bool = False
+    looked: int = 0
+    failed_in_a_row: int = 0
 
 
 S = TypeVar("S", bound=InexactNewtonState)
@@ -44,7 +55,9 @@ S = TypeVar("S", bound=InexactNewtonState)
 
 @dataclass(frozen=True)
 class InexactNewton(Optimizer[S], Generic[S]):
-    """forcing: conjugate gradients stop at a residual of min(forcing, sqrt(|g| / |g0|)) |g|, in (0, 1), so that the
+    """A method whose step is found by conjugate gradients on B d = -g, to a residual that falls with the gradient.
+
+    forcing: conjugate gradients stop at a residual of min(forcing, sqrt(|g| / |g0|)) |g|, in (0, 1), so that the
     convergence is superlinear (Nocedal & Wright, 2006, section 7.1).
     max_cg_iterations: products of one step at most, 1 or above; by default n, or 200 where n is larger.
     batch_size: examples of a step's value and gradient, at x and at the trials alike, 1 or above; None takes all.
@@ -52,6 +65,8 @@ class InexactNewton(Optimizer[S], Generic[S]):
     Nocedal, 2011). Batches are pure functions of the seed and the step.
     product_dtype: `float32` computes the products, and nothing else, in single precision, which an inexact step can
     bear; None in the objective's own.
+
+    On batches a step that finds nothing leaves x where it is; ten in a row end the run.
 
     kind: the matrix whose products are taken; seeks_saddles: it may be indefinite.
     """
@@ -106,44 +121,68 @@ class InexactNewton(Optimizer[S], Generic[S]):
         if size is not None:
             sample = problem.minibatch(state.step, size)
         here = objective.evaluate(state.x) if self.is_stochastic else state.here
-        largest = float(here.gradient.abs().amax())
-        state = replace(state, step=state.step + 1, first_gradient=state.first_gradient or largest, cg_iterations=0)
+        largest, length = float(here.gradient.abs().amax()), norm(here.gradient)
+        state = replace(state, step=state.step + 1, cg_iterations=0)
         if not (math.isfinite(largest) and here.is_finite()):
-            return replace(state, failure=Status.DIVERGED)
+            return self._ended(replace(state, failure=Status.DIVERGED))
+        if state.first_gradient == 0:
+            state = replace(state, first_gradient=length, first_largest=largest)
+        if self._must_look(state, largest):
+            state = self._look(objective, state, here)
+            if state.evaluation is not here or self._must_look(state, largest):
+                return state
+        if largest == 0:
+            return replace(state, step_size=0.0, failure=None if self.is_stochastic else Status.STALLED)
+        # Nocedal & Wright (2006), section 7.1
+        tolerance = min(self.forcing, math.sqrt(length / state.first_gradient))
         with sample.curvature(here.x, kind=self.kind, dtype=self._dtype) as B:
-            if self._must_examine(state, largest):
-                left = self._leave_saddle(objective, state, here, B)
-                if left is not None:
-                    return left
-                state = replace(state, examined=True, negative_curvature=False)
-            if largest == 0:
-                return state if self.is_stochastic else replace(state, failure=Status.STALLED)
-            tolerance = min(self.forcing, math.sqrt(largest / state.first_gradient))
-            state = self._advance(objective, state, here, B, tolerance)
-        if self.is_stochastic:
-            return replace(state, evaluation=None, failure=None)
-        return self._judged(state)
+            return self._ended(self._advance(objective, state, here, B, tolerance))
+
+    def _ended(self, state: S) -> S:
+        """The state after its step: what it claims of the curvature, or on batches how often it has failed."""
+        if not self.is_stochastic:
+            return self._judged(state)
+        if state.failure is None:
+            return replace(state, evaluation=None, failed_in_a_row=0)
+        failed = state.failed_in_a_row + 1
+        failure = state.failure if failed >= _PATIENCE else None
+        return replace(state, evaluation=None, step_size=0.0, failed_in_a_row=failed, failure=failure)
 
     def _judged(self, state: S) -> S:
         """Near a stationary point that was not examined, it is unknown whether there is negative curvature."""
-        largest = float(state.here.gradient.abs().amax())
-        is_near = largest <= _NEAR_STATIONARY * state.first_gradient
-        if is_near and not state.examined and self.seeks_saddles and not state.negative_curvature:
+        is_near = self._is_near(state, float(state.here.gradient.abs().amax()))
+        if not is_near:
+            return replace(state, examined=False, looked=0)
+        if self.seeks_saddles and not state.examined and state.negative_curvature is not True:
             return replace(state, negative_curvature=None)
-        return replace(state, examined=state.examined and is_near)
+        return state
 
-    def _must_examine(self, state: S, largest: float) -> bool:
-        is_near = largest <= _NEAR_STATIONARY * state.first_gradient
-        return self.seeks_saddles and not self.is_stochastic and is_near and not state.examined
+    def _is_near(self, state: S, largest: float) -> bool:
+        # By the largest component, as a budget's tolerance: in the 2-norm a run might end before the look.
+        return largest <= _NEAR_STATIONARY * state.first_largest
 
-    def _leave_saddle(self, objective: Objective, state: S, here: Evaluation, B: Curvature) -> S | None:
-        """Along a direction of negative curvature to a lower f, or None where there is none."""
-        vector, state.cg_iterations = negative_direction(B, here.x, self._limit(here.x))
-        there = None if vector is None else descend(objective, here, vector)
+    def _must_look(self, state: S, largest: float) -> bool:
+        is_open = not state.examined and state.looked < _LONGEST_LOOK * len(state.x)
+        return self.seeks_saddles and not self.is_stochastic and is_open and self._is_near(state, largest)
+
+    def _look(self, objective: Objective, state: S, here: Evaluation) -> S:
+        """To a lower f along a direction of negative curvature, or where there is none, the state that says so.
+
+        By products over all examples: a sample of them says nothing of a minimum of f.
+        """
+        most = _LONGEST_LOOK * len(here.x)
+        limit = min(most, max(_FIRST_LOOK, 4 * state.looked))
+        with objective.curvature(here.x, kind=self.kind, dtype=self._dtype) as B:
+            look = negative_direction(B.__matmul__, here.x, precision=B.precision, max_products=limit)
+        state = replace(state, cg_iterations=look.products, looked=limit, negative_curvature=None)
+        if look.direction is None:
+            return replace(state, examined=True, negative_curvature=False) if look.is_conclusive else state
+        there = descend(objective, here, look.direction)
         if there is None:
-            return None
+            # Rounding of f hides the way down: no minimum is claimed, and another look would see the same.
+            return replace(state, looked=most)
         length = float(torch.linalg.vector_norm(there.x - here.x))
-        return replace(state, x=there.x, evaluation=there, step_size=length, negative_curvature=True)
+        return replace(state, x=there.x, evaluation=there, step_size=length, looked=0, negative_curvature=True)
 
     def _path(
         self, B: Curvature, here: Evaluation, tolerance: float, precondition: Multiply | None = None, shift: float = 0.0
@@ -158,34 +197,14 @@ class InexactNewton(Optimizer[S], Generic[S]):
         )
 
     def _limit(self, x: Tensor) -> int:
-        return self.max_cg_iterations or min(len(x), _MOST_ITERATIONS)
+        return min(len(x), _MOST_ITERATIONS) if self.max_cg_iterations is None else self.max_cg_iterations
 
     def refresh(self, problem: Problem, state: S) -> S:
         state = super().refresh(problem, state)
-        return replace(state, negative_curvature=None, examined=False)
+        return replace(state, negative_curvature=None, examined=False, looked=0)
 
     def insight(self, state: S) -> Insight:
         return Insight(negative_curvature=state.negative_curvature if self.seeks_saddles else False)
-
-
-def negative_direction(B: Curvature, x: Tensor, limit: int) -> tuple[Tensor | None, int]:
-    """A direction [n] of unit length with v'B v < -sqrt(eps) |lambda|max, or None, and the products made.
-
-    Conjugate gradients on a random right side b: as long as they meet no negative curvature the part of the residual
-    along an eigenvector of a negative eigenvalue grows, so that a residual well below |b| / sqrt(n) rules one out, but
-    for a share of about 1 % of all b (compare Royer, O'Neill and Wright, 2020, appendix B). `limit`: products at most.
-    """
-    b = torch.randn(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(x)
-    path = ConjugateGradientPath(
-        B.__matmul__, b, tolerance=0.01 / math.sqrt(len(x)), max_iterations=limit, precision=B.precision
-    )
-    found = path.step(math.inf)
-    if found.direction is None:
-        return None, path.products
-    v = found.direction / torch.linalg.vector_norm(found.direction)
-    # What is negative by rounding alone, as in the null space of a singular matrix, leads nowhere.
-    is_negative = path.curvatures[-1] < -math.sqrt(B.precision) * max(map(abs, path.curvatures))
-    return (v if is_negative else None), path.products
 
 
 def descend(objective: Objective, here: Evaluation, vector: Tensor) -> Evaluation | None:

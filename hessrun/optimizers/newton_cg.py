@@ -36,7 +36,7 @@ class NewtonCG(InexactNewton[NewtonCGState]):
     a random direction, so that it leaves saddles and does not take them for minima.
 
     initial_radius: in units of x, above 0; by default max(0.01 |x0|, 1e-3), enlarged within the first step.
-    max_trials: trials of one step before it gives up, 1 or above.
+    max_trials: trials of one step at most, accepted ones included, 1 or above.
     preconditioner: pairs of earlier products that precondition the next ones, 0 or above; 0 is none.
     The other options are those of `InexactNewton`.
     """
@@ -67,7 +67,9 @@ class NewtonCG(InexactNewton[NewtonCGState]):
         radius, rejected = state.radius, 0
         taken: tuple[Step, Trial] | None = None
         met = False
-        while rejected < self.max_trials and not is_exhausted(here.x, radius):
+        for _ in range(self.max_trials):
+            if is_exhausted(here.x, radius):
+                break
             model = path.step(radius)
             met = met or model.negative_curvature
             if is_exhausted(here.x, model.length):
@@ -103,5 +105,5 @@ class NewtonCG(InexactNewton[NewtonCGState]):
             "radius": state.radius,
             "cg_iterations": state.cg_iterations,
             "rejected_steps": state.rejected,
-            "negative_curvature": float(bool(state.negative_curvature)),
+            "negative_curvature": float(state.negative_curvature is True),
         }

@@ -28,8 +28,9 @@ class NewtonCGLineSearch(InexactNewton[NewtonCGLineSearchState]):
     """x+ = x + t d, d from conjugate gradients on H d = -g, stopped before the first direction of negative curvature
     (Nocedal & Wright, 2006, algorithm 7.1); t by a line search that tries t = 1 first.
 
-    Where the first direction has negative curvature already, d = -g, and the first trial moves x by
-    max(0.1 |x|, 1e-3). Near a stationary point it looks once for negative curvature from a random direction.
+    Where the first direction has negative curvature already, it is d, which is -P g with a preconditioner P and -g
+    without, and the first trial moves x by max(0.1 |x|, 1e-3). Near a stationary point it looks once for negative
+    curvature from a random direction.
 
     line_search: how far to go along d, within the step's own batch.
     preconditioner: pairs of earlier products that precondition the next ones, 0 or above; 0 is none.
@@ -75,5 +76,5 @@ class NewtonCGLineSearch(InexactNewton[NewtonCGLineSearchState]):
         return {
             "cg_iterations": state.cg_iterations,
             "line_search_evaluations": state.searched,
-            "negative_curvature": float(bool(state.negative_curvature)),
+            "negative_curvature": float(state.negative_curvature is True),
         }

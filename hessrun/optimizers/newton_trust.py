@@ -1,8 +1,9 @@
 """Newton's method in a trust region, with the exact Hessian."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
+
+from torch import Tensor
 
 from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.trust_region import TrustRegionModel, TrustRegionStep
@@ -16,7 +17,7 @@ from hessrun.status import Status
 @dataclass(kw_only=True)
 class NewtonTrustState(State):
     """radius: of the next trial; multiplier: lambda of the last subproblem; rejected: trials refused by the last step;
-    negative_curvature: whether the last Hessian was found indefinite, None before the first look.
+    negative_curvature: whether the last Hessian was found indefinite by more than rounding, None before the first look.
     """
 
     radius: float
@@ -53,19 +54,25 @@ class NewtonTrust(Optimizer[NewtonTrustState]):
     def init(self, problem: Problem) -> NewtonTrustState:
         x = problem.x0
         require_matrices(3, len(x), x.dtype, x.device, what="Newton's method", instead="optimizer=newton_cg")
-        radius = first_radius(x) if self.initial_radius is None else float(self.initial_radius)
-        return NewtonTrustState(x=x, evaluation=problem.train.evaluate(x), radius=radius)
+        return NewtonTrustState(x=x, evaluation=problem.train.evaluate(x), radius=self._first_radius(x))
+
+    def _first_radius(self, x: Tensor) -> float:
+        return first_radius(x) if self.initial_radius is None else float(self.initial_radius)
 
     def step(self, problem: Problem, state: NewtonTrustState) -> NewtonTrustState:
         here, radius, multiplier = state.here, state.radius, state.multiplier
         H = problem.train.hessian(here.x)
-        if not math.isfinite(float(H.sum())):
+        if not bool(H.isfinite().all()):
             return replace(state, step=state.step + 1, failure=Status.DIVERGED)
         model = TrustRegionModel(H, here.gradient)
         taken: tuple[TrustRegionStep, Trial] | None = None
         rejected = 0
-        while rejected < self.max_trials and not is_exhausted(here.x, radius):
+        for _ in range(self.max_trials):
+            if is_exhausted(here.x, radius):
+                break
             found = model.solve(radius, guess=multiplier, tolerance=self.accuracy)
+            if found.length == 0:  # a minimum of the model: there is nothing to try
+                break
             trial = attempt(problem.train, here, found.d, found.predicted)
             multiplier = found.multiplier
             if not trial.is_accepted:
@@ -89,7 +96,7 @@ class NewtonTrust(Optimizer[NewtonTrustState]):
             negative_curvature=model.is_indefinite,
         )
         if taken is None:
-            return replace(state, failure=Status.STALLED)
+            return replace(state, radius=self._first_radius(here.x), failure=Status.STALLED)
         found, trial = taken
         return replace(state, x=trial.evaluation.x, evaluation=trial.evaluation, step_size=found.length)
 

@@ -34,8 +34,9 @@ def attempt(objective: Objective, here: Evaluation, d: Tensor, predicted: Tensor
     """
     there = objective.evaluate(here.x + d)
     expected = torch.as_tensor(predicted, dtype=here.x.dtype, device=here.x.device)
-    f, f_new, decrease, slope = torch.stack([here.value, there.value, expected, there.gradient.abs().sum()]).tolist()
-    if not (math.isfinite(f_new) and math.isfinite(slope) and decrease > 0):
+    is_finite = there.gradient.isfinite().all().to(here.x.dtype)
+    f, f_new, decrease, fine = torch.stack([here.value, there.value, expected, is_finite]).tolist()
+    if not (math.isfinite(f_new) and fine and decrease > 0):
         return Trial(there, -math.inf)
     # Sums over examples round f to a few units of eps |f|.
     level = 32 * torch.finfo(here.x.dtype).eps * abs(f)

@@ -18,7 +18,7 @@ class BatchOrder:
 
     def __init__(self, n_examples: int, seed: int, device: torch.device) -> None:
         self._n, self._seed, self._device = n_examples, seed, device
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64, device="cpu")
 
     def indices(self, step: int, size: int) -> Tensor:
         """The examples of the batch at `step`, [size] int64 (fewer at an epoch's end).
@@ -35,7 +35,7 @@ class BatchOrder:
     def _permutation(self, epoch: int) -> Tensor:
         # Drawn on the host, so that all devices see the same batches.
         generator = torch.Generator().manual_seed(_mixed(self._seed, epoch))
-        return torch.randperm(self._n, generator=generator).to(self._device)
+        return torch.randperm(self._n, generator=generator, device="cpu").to(self._device)
 
 
 def _mixed(seed: int, epoch: int) -> int:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hessrun.errors import OptionError
-from hessrun.linalg.conjugate_gradients import ConjugateGradientPath, inexact_newton, steihaug
+from hessrun.linalg.conjugate_gradients import ConjugateGradientPath, steihaug
 
 
 def system(n=12, *, smallest=0.1, seed=0, dtype=torch.float64):
@@ -71,12 +71,11 @@ def test_a_step_gains_at_least_half_of_the_best_within_the_radius(radius):
 
 @pytest.mark.parametrize("smallest", [0.1, -0.7])
 @pytest.mark.parametrize("radius", [1e-2, 1.0, 3.0, 1e3])
-def test_the_product_of_the_step_and_the_decrease_cost_nothing(smallest, radius):
+def test_the_decrease_costs_nothing(smallest, radius):
     B, g = system(smallest=smallest)
     multiply = Counted(B)
     step = steihaug(multiply, g, radius, 1e-8, 50)
     assert multiply.calls == step.iterations
-    assert torch.allclose(step.product, B @ step.d, rtol=1e-9, atol=1e-10 * radius)
     assert step.decrease == pytest.approx(-model(B, g, step.d), rel=1e-9)
 
 
@@ -85,7 +84,6 @@ def test_negative_curvature_is_followed_to_the_boundary():
     step = steihaug(lambda v: B @ v, g, 100.0, 1e-10, 50)
     assert step.negative_curvature
     assert step.on_boundary
-    assert step.direction @ B @ step.direction < 0
     assert step.d.norm() == pytest.approx(100.0)
 
 
@@ -99,7 +97,6 @@ def test_another_radius_walks_the_same_path_without_products():
         again, fresh = path.step(radius), steihaug(lambda v: B @ v, g, radius, 1e-10, 50)
         assert torch.equal(again.d, fresh.d)
         assert (again.decrease, again.iterations) == (fresh.decrease, fresh.iterations)
-        assert torch.allclose(again.residual, fresh.residual, rtol=1e-12, atol=1e-13)
     assert multiply.calls == made == path.products
 
 
@@ -115,18 +112,16 @@ def test_a_larger_radius_makes_only_the_products_that_are_missing():
 
 def test_the_direction_of_the_line_search_form_descends():
     B, g = system(smallest=-0.7)
-    step = inexact_newton(lambda v: B @ v, g, 1e-10, 50)
+    step = steihaug(lambda v: B @ v, g, math.inf, 1e-10, 50)
     assert step.negative_curvature
     assert not step.on_boundary
     assert g @ step.d < 0
-    first = inexact_newton(lambda v: -v, g, 1e-10, 50)
+    first = steihaug(lambda v: -v, g, math.inf, 1e-10, 50)
     assert first.iterations == 0
     assert torch.allclose(first.d, -g, rtol=1e-14)
-    assert torch.allclose(first.product, g, rtol=1e-14)
     definite, _ = system()
-    assert torch.allclose(
-        inexact_newton(lambda v: definite @ v, g, 1e-12, 50).d, torch.linalg.solve(definite, -g), rtol=1e-8
-    )
+    found = steihaug(lambda v: definite @ v, g, math.inf, 1e-12, 50)
+    assert torch.allclose(found.d, torch.linalg.solve(definite, -g), rtol=1e-8)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-3, 0.5, 30.0])
@@ -140,7 +135,6 @@ def test_a_shift_needs_no_product(shift):
     dense = torch.linalg.solve(B + shift * torch.eye(12, dtype=B.dtype), -g)
     assert torch.allclose(step.d, dense, rtol=1e-7, atol=1e-8)
     assert step.decrease == pytest.approx(-model(B, g, step.d), rel=1e-9)
-    assert torch.allclose(step.product, B @ step.d, rtol=1e-8, atol=1e-9)
     assert step.length == pytest.approx(float(step.d.norm()), rel=1e-9)
     assert multiply.calls == made
 
@@ -154,7 +148,6 @@ def test_a_shift_within_a_short_path_minimises_over_its_space():
         inside = V @ torch.linalg.solve(V.T @ B @ V + shift * torch.eye(V.shape[1], dtype=B.dtype), -V.T @ g)
         step = path.shifted(shift)
         assert torch.allclose(step.d, inside, rtol=1e-9, atol=1e-10)
-        assert torch.allclose(step.product, B @ step.d, rtol=1e-9, atol=1e-10)
     assert torch.allclose(path.shifted(0.0).d, free.d, rtol=1e-10, atol=1e-11)
 
 
@@ -222,7 +215,7 @@ def test_the_inverse_as_preconditioner_ends_in_one_product():
 
 @pytest.mark.parametrize("radius", [1e-3, 0.3, 1.0, math.inf])
 def test_a_preconditioned_path_is_the_textbooks(radius):
-    """Nocedal & Wright, algorithm 5.3, step by step; the decrease and the residual are those of the step."""
+    """Nocedal & Wright, algorithm 5.3, step by step; the decrease is that of the step."""
     B, g = system(smallest=0.01)
     P = torch.diag(1 / B.diagonal())
     path = ConjugateGradientPath(B.__matmul__, g, tolerance=1e-8, max_iterations=50, precondition=P.__matmul__)
@@ -242,7 +235,6 @@ def test_a_preconditioned_path_is_the_textbooks(radius):
         p = -y + (r @ y) / before * p
     assert torch.allclose(found.d, x, rtol=1e-9, atol=1e-12)
     assert found.decrease == pytest.approx(-model(B, g, found.d), rel=1e-9)
-    assert torch.allclose(found.residual, g + B @ found.d, rtol=0, atol=1e-10)
     assert found.length == pytest.approx(float(found.d.norm()))
     products = path.products
     again = path.step(0.5 * radius if math.isfinite(radius) else 0.2)

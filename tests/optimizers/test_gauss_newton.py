@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 from walks import Calls, resumes_bitwise, walk
 
 from hessrun.errors import OptionError
-from hessrun.objective import EmpiricalRisk, as_objective
+from hessrun.objective import Curvature, EmpiricalRisk, as_objective
 from hessrun.optimizers.gauss_newton import GaussNewton
 from hessrun.problems.analytic import AnalyticProblem
 from hessrun.problems.learning import SupervisedProblem
@@ -189,6 +190,34 @@ def test_float32_and_a_loss_without_curvature_end_in_numbers():
     for _ in range(60):
         state = GaussNewton().step(absolute, state)
     assert float(state.here.value) < 0.2 * start
+
+
+def test_without_curvature_along_the_gradient_a_step_still_moves():
+    """The mean of |residuals| is linear in x, so that G is 0."""
+    inputs = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).double()
+    f = problem(EmpiricalRisk(nn.Linear(3, 1).double(), functional.l1_loss, inputs, 9 + inputs.sum(1, keepdim=True)))
+    method = GaussNewton()
+    state = method.init(f)
+    for damping in (None, 0.0, 0.0):
+        before = state.here
+        state = method.step(f, replace(state, damping=damping))
+        assert state.failure is None
+        assert state.here.value < before.value
+        assert state.step_size == pytest.approx(float((state.x - before.x).norm()))
+    # Where there is no damping yet, x moves by the first radius of the trust-region methods.
+    assert state.step_size == pytest.approx(max(0.01 * float(before.x.norm()), 1e-3))
+    assert state.cg_iterations == 2
+
+
+def test_products_that_stay_nan_end_a_run_on_batches(monkeypatch):
+    f = classes()
+    monkeypatch.setattr(Curvature, "__matmul__", lambda self, v: v * math.nan)
+    method = GaussNewton(batch_size=50)
+    state = method.init(f)
+    while state.failure is None and state.step < 20:
+        state = method.step(f, state)
+        assert torch.equal(state.x, f.x0)
+    assert (state.failure, state.step) == (Status.DIVERGED, 10)
 
 
 def test_minibatches_lower_the_whole_loss_with_fewer_passes():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ from torch.nn import functional
 from walks import Calls, made, problem, resumes_bitwise, walk
 
 from hessrun.errors import OptionError
+from hessrun.linalg import negative_curvature
 from hessrun.linesearch import Armijo
 from hessrun.objective import EmpiricalRisk, as_objective
 from hessrun.objective.analytic import quadratic, rosenbrock
 from hessrun.optimizers.gauss_newton import GaussNewton
-from hessrun.optimizers.inexact_newton import descend, negative_direction
+from hessrun.optimizers.inexact_newton import descend
 from hessrun.optimizers.newton_cg import NewtonCG
 from hessrun.optimizers.newton_cg_line_search import NewtonCGLineSearch
 from hessrun.problems.analytic import AnalyticProblem
@@ -269,24 +271,132 @@ def test_sampled_products_keep_the_whole_gradient():
     assert f.train.counts.products < 0.11 * 200 * 15
 
 
-def quadratic_form(A):
-    return as_objective(lambda x: 0.5 * torch.dot(x, A @ x), torch.zeros(len(A), dtype=A.dtype))
+def rotated(values, seed=5):
+    """A symmetric matrix of these eigenvalues."""
+    n = len(values)
+    Q, _ = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+    return (Q * values) @ Q.T
 
 
-def test_a_direction_of_negative_curvature_is_found_among_many_positive_ones():
-    n = 200
-    values = torch.linspace(0.5, 1.0, n, dtype=torch.float64)
-    Q, _ = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
-    x = torch.zeros(n, dtype=torch.float64)
-    for least, expected in ((-1e-3, True), (1e-3, False), (0.0, False)):
-        values[0] = least
-        A = (Q * values) @ Q.T
-        v, products = negative_direction(quadratic_form(A).curvature(x), x, n)
-        assert products <= n
-        assert (v is not None) == expected
-        if v is not None:
-            assert v @ A @ v < 0
-            assert v.norm() == pytest.approx(1.0)
+@pytest.mark.parametrize("method", [NewtonCG(), NewtonCGLineSearch(), NewtonCG(max_cg_iterations=3)])
+def test_a_saddle_of_little_negative_curvature_is_not_taken_for_a_minimum(method):
+    """One eigenvalue of -1e-5 among 399 from 1e-6 to 1: it takes more products than a step may make."""
+    values = torch.logspace(-6, 0, 400, dtype=torch.float64)
+    values[0] = -1e-5
+    A = rotated(values)
+    f = problem(lambda x: 0.5 * torch.dot(x, A @ x) + 1e-6 * (x**4).sum(), torch.zeros(400, dtype=torch.float64))
+    found = minimize(f.train, f.x0, optimizer=method, budget=Budget(iterations=3, gradient_target=1e-12))
+    assert found.status is Status.ITERATIONS_SPENT
+    assert found.value < 0
+    bowl = problem(lambda x: 0.5 * torch.dot(x, A @ (A @ x)), f.x0)
+    assert minimize(bowl.train, bowl.x0, optimizer=method, budget=Budget(iterations=9)).status is Status.CONVERGED
+
+
+def test_the_search_sees_all_examples_where_the_products_of_a_step_are_sampled():
+    """f is the mean of (c_i y^2 + x^2) / 2 + y^4: one c is -20, those of the others 1."""
+
+    class Point(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.xy = nn.Parameter(torch.tensor([1.0, 0.0], dtype=torch.float64))
+
+        def forward(self, c):
+            x, y = self.xy
+            return c * y**2 / 2 + x**2 / 2 + y**4
+
+    c = torch.ones(10, 1, dtype=torch.float64)
+    c[3] = -20
+    risk = EmpiricalRisk(Point(), lambda outputs, _: outputs.mean(), c, c)
+    f = SupervisedProblem(risk, (), seed=0, facts=ProblemFacts("saddle", "supervised", 2, 10))
+    state, _ = walk(NewtonCG(product_batch_size=1), f, 40)
+    assert float(state.here.value) == pytest.approx(-(1.1**2) / 16, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_that_stays_open_claims_nothing_and_ends(method, monkeypatch):
+    monkeypatch.setattr(negative_curvature, "_ORTHOGONAL_UP_TO", 0)
+    n = 150
+    A = rotated(torch.logspace(-12, 0, n, dtype=torch.float64))
+    f = problem(lambda x: 0.5 * torch.dot(x, A @ x), torch.zeros(n, dtype=torch.float64))
+    state, products = method.init(f), []
+    while state.failure is None and state.step < 9:
+        state = method.step(f, state)
+        products.append(state.cg_iterations)
+        assert method.insight(state).negative_curvature is None
+    assert state.failure is Status.STALLED
+    assert products == [200, 4 * n]
+    assert f.train.counts.products == sum(products)
+    found = minimize(f.train, f.x0, optimizer=method, budget=Budget(iterations=9, gradient_target=1.0))
+    assert found.status is Status.STALLED
+    state.x = torch.ones(n, dtype=torch.float64)
+    assert method.refresh(f, state).looked == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_negative_curvature_that_rounding_hides_is_no_minimum(method):
+    """Beside 1e12 no step of this saddle is seen in f."""
+    f = problem(lambda x: 1e-9 * saddle(x) + 1e12, torch.zeros(2, dtype=torch.float64))
+    state = method.step(f, method.init(f))
+    assert state.failure is Status.STALLED
+    assert method.insight(state).negative_curvature is None
+
+
+def test_trials_that_are_accepted_count_too():
+    f = problem(lambda x: x.sum(), torch.ones(3, dtype=torch.float64))
+    method = NewtonCG(max_trials=7)
+    state = method.init(f)
+    before = f.train.counts.gradients
+    state = method.step(f, state)
+    assert f.train.counts.gradients - before == 7
+    assert state.failure is None
+    assert state.here.value < 3
+
+
+@pytest.mark.parametrize("method", [NewtonCG(batch_size=50), NewtonCGLineSearch(batch_size=50)])
+def test_a_batch_that_allows_no_step_is_passed_over_and_ten_in_a_row_end_the_run(method, monkeypatch):
+    f = learning()
+    state, _ = walk(method, f, 2)
+    risk, x = type(f.train), state.x
+    evaluate = risk._evaluate
+
+    def walled(objective, point, gradient):
+        found = evaluate(objective, point, gradient)
+        return found if torch.equal(point, x) else replace(found, value=found.value * math.nan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(risk, "_evaluate", walled)
+        for failed in range(1, 10):
+            state = method.step(f, state)
+            assert torch.equal(state.x, x)
+            assert (state.failure, state.step_size, state.failed_in_a_row) == (None, 0.0, failed)
+        assert method.step(f, replace(state)).failure in (Status.STALLED, Status.LINE_SEARCH_FAILED)
+        patched.setattr(risk, "_evaluate", lambda o, p, g: replace(evaluate(o, p, g), value=p[0] * math.nan))
+        assert method.step(f, replace(state, failed_in_a_row=0)).failure is None
+        assert method.step(f, replace(state)).failure is Status.DIVERGED
+    state = method.step(f, state)
+    assert not torch.equal(state.x, x)
+    assert (state.failure, state.failed_in_a_row) == (None, 0)
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1.0, 1e30])
+def test_the_forcing_term_is_that_of_the_two_norm(factor, monkeypatch):
+    """In float32, where the square of such a gradient over- or underflows."""
+    seen, path = [], NewtonCG._path
+
+    def spied(self, B, here, tolerance, *rest):
+        seen.append(tolerance)
+        return path(self, B, here, tolerance, *rest)
+
+    monkeypatch.setattr(NewtonCG, "_path", spied)
+    f = problem(lambda x: factor * x.cosh().sum(), torch.tensor([0.5, 2.0, -1.0], dtype=torch.float32))
+    method = NewtonCG(forcing=0.99)
+    state = method.init(f)
+    first = (state.here.gradient.double() / factor).norm()
+    for _ in range(4):
+        expected = min(0.99, math.sqrt((state.here.gradient.double() / factor).norm() / first))
+        state = method.step(f, state)
+        assert seen[-1] == pytest.approx(expected, rel=1e-5)
+    assert expected < 0.9
 
 
 def test_descending_ends_on_a_function_without_a_bottom():

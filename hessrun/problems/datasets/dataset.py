@@ -96,7 +96,7 @@ class Dataset(ABC):
                 f"dataset.validation_fraction={self.validation_fraction} leaves none of {n} examples to train on: "
                 "validation and test fractions together must stay below 1."
             )
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.split_seed)).numpy()
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.split_seed), device="cpu").numpy()
         held_out = n_test + n_validation
         test = source.test if isinstance(source.test, Examples) else _take(source.examples, order[:n_test])
         validation = _take(source.examples, order[n_test:held_out])

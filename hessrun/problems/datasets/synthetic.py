@@ -48,7 +48,7 @@ class Synthetic(Dataset):
         generator = torch.Generator().manual_seed(self.data_seed)
 
         def normal(*shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+            return torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu")
 
         scattered = normal(self.n_examples, self.n_features)
         white = torch.linalg.qr(scattered - scattered.mean(dim=0))[0] * math.sqrt(self.n_examples)
