@@ -11,6 +11,7 @@ from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.quadrature import quadrature
 from hessrun.objective import Objective
 from hessrun.options import integer, positive
+from hessrun.record import Spectrum
 
 _BANDWIDTH = 0.01
 
@@ -71,6 +72,24 @@ class Density:
         integer("k", k, minimum=0)
         each = (self.weights * self.nodes**k).sum(1)
         return float(each.mean()), float(_standard_error(each))
+
+    def as_spectrum(self, *, step: int = 0) -> Spectrum:
+        """The density as the record keeps it (kind `density`), with the outermost nodes as its ends.
+
+        The noise floor is the measured asymmetry of the products.
+        """
+        return Spectrum(
+            step=step,
+            n=self.n,
+            kind="density",
+            largest=self.nodes.max().reshape(1).numpy(),
+            smallest=self.nodes.min().reshape(1).numpy(),
+            density_nodes=self.nodes.numpy(),
+            density_weights=self.weights.numpy(),
+            noise_floor=self.noise,
+            noise_floor_source="asymmetry of the products in the Lanczos basis",
+            products=float(self.products),
+        )
 
 
 def density(

@@ -23,12 +23,21 @@ class Spectrum:
     """Eigenvalues of the Hessian of the training loss (a mean over examples, plus weight decay) at one step.
 
     step: the iteration; n: the number of parameters.
-    kind: `exact` (all eigenvalues) or `lanczos` (the extreme ones).
+    kind: `exact` (all eigenvalues), `lanczos` (the extreme ones) or `density` (a quadrature seen by random vectors).
     eigenvalues: [n], ascending; empty unless exact.
-    largest, smallest: [k], the top ones descending and the bottom ones ascending, exact or not.
+    largest, smallest: [k], the top ones descending and the bottom ones ascending, exact or not; of a density its
+    outermost nodes alone, which lie within the range of the eigenvalues.
     largest_residuals, smallest_residuals: [k], 2-norms of H v - lambda v for unit v; empty when exact.
     negative, zero: how many lie below -noise_floor, and within it; -1 where not all are known.
     condition_number: |lambda|max / |lambda|min over what lies outside the noise floor; nan where not all are known.
+    effective_rank: exp of the entropy of |lambda| / sum |lambda| over what lies outside the noise floor, from 1 to n
+    (Roy and Vetterli, 2007, Definition 1); nan where not all are known.
+    outliers, bulk_edge: how many eigenvalues stand above the bulk, and its largest value (`curvature.bulk`); -1 and nan
+    where not all are known.
+    density_nodes, density_weights: [probes, m], of a density; a row's weights sum to 1.
+    preconditioned_largest, preconditioned_smallest: [k], descending and ascending, extreme eigenvalues of H B^-1, B the
+    quasi-Newton matrix of the method; preconditioned_condition: |lambda|max / |lambda|min of H B^-1. Empty and nan where
+    there is no B or where it is not positive definite.
     noise_floor, noise_floor_source: what rounding leaves of a zero eigenvalue, and how that was found.
     converged: every residual is below its tolerance.
     complete: no eigenvalue beyond the reported ends was found by the search that confirms them.
@@ -38,7 +47,7 @@ class Spectrum:
 
     step: int
     n: int
-    kind: Literal["exact", "lanczos"]
+    kind: Literal["exact", "lanczos", "density"]
     eigenvalues: Array = field(default_factory=_empty)
     largest: Array = field(default_factory=_empty)
     smallest: Array = field(default_factory=_empty)
@@ -47,6 +56,14 @@ class Spectrum:
     negative: int = -1
     zero: int = -1
     condition_number: float = float("nan")
+    effective_rank: float = float("nan")
+    outliers: int = -1
+    bulk_edge: float = float("nan")
+    density_nodes: Array = field(default_factory=_empty)
+    density_weights: Array = field(default_factory=_empty)
+    preconditioned_largest: Array = field(default_factory=_empty)
+    preconditioned_smallest: Array = field(default_factory=_empty)
+    preconditioned_condition: float = float("nan")
     noise_floor: float = float("nan")
     noise_floor_source: str = ""
     converged: bool = True

@@ -298,3 +298,17 @@ def test_vectors_that_do_not_fit_are_refused_before_any_product(monkeypatch: pyt
     with pytest.raises(TooLargeError, match="Use fewer steps instead"):
         density(risk, risk.x0)
     assert risk.counts.products == 0
+
+
+def test_a_density_as_the_record_keeps_it() -> None:
+    objective, x = _objective(_matrix(torch.linspace(-1, 3, 60)))
+    found = density(objective, x, probes=3, steps=10)
+    kept = found.as_spectrum(step=5)
+    assert (kept.step, kept.n, kept.kind, kept.products) == (5, 60, "density", 30)
+    assert kept.density_nodes.tolist() == found.nodes.tolist()
+    assert kept.density_weights.tolist() == found.weights.tolist()
+    assert kept.largest.tolist() == [float(found.nodes.max())]
+    assert kept.smallest.tolist() == [float(found.nodes.min())]
+    assert kept.is_indefinite
+    assert kept.noise_floor == found.noise
+    assert kept.negative == -1

@@ -40,3 +40,34 @@ def test_a_file_of_another_kind(tmp_path):
     np.savez(tmp_path / "other.npz", x=np.ones(2))
     with pytest.raises(RecordError, match="no spectrum"):
         Spectrum.load(tmp_path / "other.npz")
+
+
+def test_a_density_and_a_preconditioned_spectrum_come_back(tmp_path):
+    nodes, weights = np.arange(6.0).reshape(2, 3), np.full((2, 3), 1 / 3)
+    spectrum = Spectrum(
+        step=1,
+        n=9,
+        kind="density",
+        density_nodes=nodes,
+        density_weights=weights,
+        preconditioned_largest=np.array([3.0, 2.0]),
+        preconditioned_smallest=np.array([0.5]),
+        preconditioned_condition=6.0,
+        effective_rank=2.5,
+        outliers=3,
+        bulk_edge=0.25,
+    )
+    spectrum.save(tmp_path / "a.npz")
+    back = Spectrum.load(tmp_path / "a.npz")
+    for f in fields(Spectrum):
+        np.testing.assert_array_equal(getattr(back, f.name), getattr(spectrum, f.name))
+    assert back.density_nodes.shape == (2, 3)
+    assert type(back.outliers) is int
+
+
+def test_a_file_written_before_there_were_densities_still_loads(tmp_path):
+    np.savez(tmp_path / "old.npz", step=4, n=2, kind="exact", eigenvalues=np.array([-1.0, 2.0]), negative=1, zero=0)
+    old = Spectrum.load(tmp_path / "old.npz")
+    assert (old.step, old.negative, old.outliers) == (4, 1, -1)
+    assert np.isnan([old.effective_rank, old.bulk_edge, old.preconditioned_condition]).all()
+    assert old.density_nodes.size == old.density_weights.size == old.preconditioned_largest.size == 0
