@@ -1,5 +1,6 @@
 """The curvature of an objective at a point: spectra that say how right they are."""
 
+from hessrun.curvature.bulk import Bulk, bulk, effective_rank
 from hessrun.curvature.density import Density, density
 from hessrun.curvature.diagnosis import diagnose
 from hessrun.curvature.exact import from_eigenvalues, spectrum
@@ -8,12 +9,15 @@ from hessrun.curvature.trace import TraceEstimate, trace
 from hessrun.linalg.lanczos import Eigenpairs
 
 __all__ = [
+    "Bulk",
     "Density",
     "Eigenpairs",
     "TraceEstimate",
     "as_spectrum",
+    "bulk",
     "density",
     "diagnose",
+    "effective_rank",
     "eigenvalues",
     "extremes",
     "from_eigenvalues",

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hessrun.curvature.bulk import bulk, effective_rank
 from hessrun.errors import NotFiniteError
 from hessrun.objective import Objective
 from hessrun.record import Spectrum
@@ -51,6 +52,7 @@ def from_eigenvalues(
     floor = max(rounding, asymmetry)
     outside = values[values.abs() > floor].abs()
     condition = float(outside.max() / outside.min()) if len(outside) else float("nan")
+    found = bulk(values, floor)
     array = values.cpu().numpy()
     return Spectrum(
         step=step,
@@ -62,6 +64,9 @@ def from_eigenvalues(
         negative=int((values < -floor).sum()),
         zero=int((values.abs() <= floor).sum()),
         condition_number=condition,
+        effective_rank=effective_rank(values, floor),
+        outliers=found.outliers,
+        bulk_edge=found.edge,
         noise_floor=floor,
         noise_floor_source="eps n |lambda|max" if rounding >= asymmetry else "asymmetry of random products",
         source=source,

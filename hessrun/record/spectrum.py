@@ -36,8 +36,8 @@ class Spectrum:
     where not all are known.
     density_nodes, density_weights: [probes, m], of a density; a row's weights sum to 1.
     preconditioned_largest, preconditioned_smallest: [k], descending and ascending, extreme eigenvalues of H B^-1, B the
-    quasi-Newton matrix of the method; preconditioned_condition: |lambda|max / |lambda|min of H B^-1. Empty and nan where
-    there is no B or where it is not positive definite.
+    quasi-Newton matrix of the method; preconditioned_condition: their |lambda|max / |lambda|min, nan where they do not
+    tell. Empty and nan where there is no B or where it is not positive definite.
     noise_floor, noise_floor_source: what rounding leaves of a zero eigenvalue, and how that was found.
     converged: every residual is below its tolerance.
     complete: no eigenvalue beyond the reported ends was found by the search that confirms them.
