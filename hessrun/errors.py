@@ -7,6 +7,7 @@
      ├── ObjectiveError           a function that cannot be minimised: no graph, not a scalar, not deterministic
      │    └── NotFiniteError      its Hessian, or a product with it, is not finite at the point that was asked for
      └── RecordError              a folder that holds no run, or a damaged one
+          └── FolderTakenError    another process is running this folder's run
 
 Every message is one line: what was wrong, what is allowed, what to do. The command prints it and exits with 2.
 """
@@ -38,3 +39,7 @@ class NotFiniteError(ObjectiveError):
 
 class RecordError(HessrunError):
     """A folder that holds no run, or a record that is damaged or of a newer schema."""
+
+
+class FolderTakenError(RecordError):
+    """A run's folder that another process holds."""

@@ -49,6 +49,11 @@ class Status(StrEnum):
         """The method could not go on by itself, though the budget was not spent."""
         return self in (Status.LINE_SEARCH_FAILED, Status.STALLED)
 
+    @property
+    def is_of_the_budget(self) -> bool:
+        """A larger budget would have gone on."""
+        return self in (Status.ITERATIONS_SPENT, Status.EVALUATIONS_SPENT, Status.SECONDS_SPENT)
+
 
 _SENTENCES = {
     Status.RUNNING: "The run is under way.",

@@ -18,20 +18,36 @@ from hessrun.options import boolean, choice, integer
 from hessrun.problems import AnalyticProblem, Problem, ProblemFacts
 from hessrun.run import Budget, Experiment, Probe
 from hessrun.run.provenance import provenance
+from hessrun.run.recording import CheckpointPlan
 
 # What cannot change the path that a run takes, and so is no part of its identity.
-_NOT_IDENTITY = ("outputs", "experiment", "progress", "force", "log_every", "threads", "budget", "curvature")
+_NOT_IDENTITY = (
+    "outputs",
+    "experiment",
+    "progress",
+    "force",
+    "log_every",
+    "threads",
+    "budget",
+    "curvature",
+    "checkpoints",
+)
 
 
 def run_id(config: Mapping[str, Any], label: str, problem_name: str) -> str:
     """`optimizer-problem-s<seed>-<hash8>`; the hash is of all that can change the path taken."""
-    identity = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
-    if isinstance(identity.get("dataset"), Mapping):
-        # Where the files lie is no part of what they hold.
-        identity["dataset"] = {k: v for k, v in identity["dataset"].items() if k not in ("data_dir", "source")}
-    identity["device"] = str(identity["device"]).partition(":")[0]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(identity(config), sort_keys=True, default=str).encode()).hexdigest()
     return f"{label}-{problem_name}-s{config['seed']}-{digest[:8]}"
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that can change the path taken."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    if isinstance(kept.get("dataset"), Mapping):
+        # Where the files lie is no part of what they hold.
+        kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in ("data_dir", "source")}
+    kept["device"] = str(kept.get("device")).partition(":")[0]
+    return kept
 
 
 def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
@@ -53,10 +69,10 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     probe = _of_type(Probe, "curvature", make("curvature", config["curvature"]))
     problem = build_problem(config, choices, dtype, device)
     label = choices.get("optimizer", "optimizer")
-    identity = run_id(config, label, problem.facts.name)
+    name = run_id(config, label, problem.facts.name)
     facts = problem.facts
     manifest = {
-        "run_id": identity,
+        "run_id": name,
         "experiment": config["experiment"],
         "optimizer": {
             "name": label,
@@ -81,10 +97,11 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         optimizer=optimizer,
         budget=budget,
         probe=probe,
-        folder=Path(config["outputs"]) / config["experiment"] / identity,
+        folder=Path(config["outputs"]) / config["experiment"] / name,
         config=yaml.safe_dump(config, sort_keys=False),
         manifest=manifest,
         log_every=config["log_every"],
+        checkpoints=_of_type(CheckpointPlan, "checkpoints", make("checkpoints", config["checkpoints"])),
     )
 
 

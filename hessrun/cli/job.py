@@ -1,57 +1,59 @@
 """One cell of a command: build the experiment, run it, say how it ended."""
 
+import shlex
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from hessrun.cli.build import build
+import yaml
+
+from hessrun.cli.build import build, identity
 from hessrun.cli.outcomes import OUTCOMES, JobOutcome
 from hessrun.cli.progress import Bar
 from hessrun.cli.summary import print_summary
-from hessrun.errors import RecordError
-from hessrun.record import read_run
-from hessrun.run import Ended, Experiment, run_experiment
-from hessrun.status import RunState, Status
+from hessrun.errors import FolderTakenError
+from hessrun.run import Ended, run_experiment
+from hessrun.run.store import claim
+from hessrun.status import Status
 
 _SIGNAL_BASE = 128
 
 
 def run_job(config: dict[str, Any], choices: dict[str, str]) -> JobOutcome:
     """Raises HessrunError for whatever is wrong before the run has started."""
-    experiment = build(config, choices)
-    folder = experiment.folder
-    if _is_done(folder):
-        if not config["force"]:
-            line = f"already finished: {folder} (force=true runs it anew, beside it)"
-            print(f"hessrun: {line}")
-            return JobOutcome(folder.name, "skipped", line, 0)
-        experiment = _beside(experiment)
-    budget = experiment.budget
+    wanted = build(config, choices)
     show = config["progress"] == "on" or (config["progress"] == "auto" and sys.stderr.isatty())
-    ended = run_experiment(experiment, lambda: Bar(folder.name, budget.iterations, show=show))
+    try:
+        found = claim(wanted, force=config["force"], differing=_differing(config))
+        for line in found.lines:
+            print(f"hessrun: {line}", file=sys.stderr if found.experiment else sys.stdout)
+        if found.experiment is None:
+            return JobOutcome(wanted.folder.name, "skipped", found.lines[-1], 0)
+        experiment, folder = found.experiment, found.experiment.folder
+        ended = run_experiment(experiment, lambda: Bar(folder.name, wanted.budget.iterations, show=show))
+    except FolderTakenError as error:
+        print(f"hessrun: {error}")
+        return JobOutcome(wanted.folder.name, "skipped", str(error), 0)
     if ended.error is not None:
         print(
             f"hessrun: {folder.name} failed: {ended.error} (the traceback is in {folder / 'run.log'})", file=sys.stderr
         )
+    elif ended.signal is not None:
+        print(f"hessrun: interrupted; to go on from here: hessrun {shlex.join(sys.argv[1:])}", file=sys.stderr)
     elif not OUTCOMES.expected:
         print_summary(experiment, ended)
     return _outcome(ended)
 
 
-def _is_done(folder: Path) -> bool:
-    try:
-        return read_run(folder).state in (RunState.FINISHED, RunState.DIVERGED)
-    except RecordError:
-        return False
+def _differing(config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
+    """Compares what decides the path with that of a stored configuration, as YAML keeps it."""
+    mine = yaml.safe_load(yaml.safe_dump(identity(config)))
 
+    def differing(stored: dict[str, Any]) -> list[str]:
+        theirs = identity(stored)
+        return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
 
-def _beside(experiment: Experiment) -> Experiment:
-    from dataclasses import replace
-
-    number = 2
-    while (folder := experiment.folder.with_name(f"{experiment.folder.name}-r{number}")).exists():
-        number += 1
-    return replace(experiment, folder=folder)
+    return differing
 
 
 def _outcome(ended: Ended) -> JobOutcome:

@@ -25,6 +25,9 @@ class EvaluationCounts:
         )
 
 
+_SUMS = ("values", "gradients", "products", "columns")
+
+
 class Counter:
     """The running sums behind `EvaluationCounts`; one is shared by an objective and its minibatches.
 
@@ -46,6 +49,15 @@ class Counter:
 
     def add_hessian_columns(self, examples: int, columns: int) -> None:
         self._columns += examples * columns
+
+    def dump(self) -> dict[str, int]:
+        """The sums, in examples; `load` takes them back."""
+        return {name: getattr(self, f"_{name}") for name in _SUMS}
+
+    def load(self, sums: dict[str, int]) -> None:
+        """Go on from sums that `dump` gave, instead of from those so far."""
+        for name in _SUMS:
+            setattr(self, f"_{name}", int(sums[name]))
 
     def snapshot(self) -> EvaluationCounts:
         total = self.n_examples

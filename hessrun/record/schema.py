@@ -5,7 +5,7 @@
     trace.jsonl          one row per recorded step, appended and flushed
     spectra/000120.npz   what a probe saw at step 120
     points/000120.npz    the vector it saw (array `x`)
-    checkpoint.pt        at the end of a run: the final vector
+    checkpoint.pt        the newest state, and checkpoint.previous.pt the one before; at the end also the final vector
     status.json          how the run stands, and why
     run.log              what the run had to say
 
@@ -23,6 +23,7 @@ TRACE = "trace.jsonl"
 SPECTRA = "spectra"
 POINTS = "points"
 CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_PREVIOUS = "checkpoint.previous.pt"
 STATUS = "status.json"
 LOG = "run.log"
 

@@ -1,5 +1,6 @@
 """Writes a run's folder: small files whole and atomically, rows appended and flushed."""
 
+import contextlib
 import json
 import math
 import os
@@ -12,6 +13,9 @@ import numpy.typing as npt
 
 from hessrun.record import schema
 from hessrun.record.spectrum import Spectrum
+
+_RESERVE = ".reserve"
+_RESERVE_BYTES = 32768
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -40,8 +44,29 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
+def clear(folder: Path) -> None:
+    """Remove what an unfinished earlier run of the same configuration left, and nothing else."""
+    for name in (schema.TRACE, schema.CHECKPOINT, schema.CHECKPOINT_PREVIOUS, schema.LOG):
+        (folder / name).unlink(missing_ok=True)
+    cut(folder, step=0, trace_bytes=0)
+
+
+def cut(folder: Path, *, step: int, trace_bytes: int) -> None:
+    """Bring a folder back to where nothing of `step` was recorded, its trace that long."""
+    trace = folder / schema.TRACE
+    if trace.exists():
+        os.truncate(trace, trace_bytes)
+    for name in (schema.SPECTRA, schema.POINTS):
+        for path in (folder / name).glob("*.npz"):
+            if not path.stem.isdecimal() or int(path.stem) >= step:
+                path.unlink()
+
+
 class RunWriter:
-    """The only writer of a run's folder, which it makes. Use as a context manager: rows are closed at every exit."""
+    """The only writer of a run's folder, which it makes. Use as a context manager: rows are closed at every exit.
+
+    Some bytes of disk are held in reserve, so that a full disk leaves room for the status that says so.
+    """
 
     def __init__(self, folder: Path, *, config: str, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -49,8 +74,10 @@ class RunWriter:
         (folder / schema.SPECTRA).mkdir(exist_ok=True)
         (folder / schema.POINTS).mkdir(exist_ok=True)
         write_atomically(folder / schema.CONFIG, config)
-        full = {"schema_version": schema.SCHEMA_VERSION} | dict(manifest)
-        write_atomically(folder / schema.MANIFEST, to_json(full, indent=2) + "\n")
+        self._manifest = {"schema_version": schema.SCHEMA_VERSION} | dict(manifest)
+        self._write_manifest()
+        self._reserve = folder / _RESERVE
+        self._reserve.write_bytes(bytes(_RESERVE_BYTES))
         self._trace: TextIO = (folder / schema.TRACE).open("a", encoding="utf-8")
 
     def __enter__(self) -> "RunWriter":
@@ -61,7 +88,31 @@ class RunWriter:
 
     def close(self) -> None:
         """Close the trace; may be called again."""
-        self._trace.close()
+        self.make_room()
+        with contextlib.suppress(OSError):  # the rest of a row that a full disk would not take
+            self._trace.close()
+
+    def make_room(self) -> None:
+        """Give back the disk that was held in reserve."""
+        self._reserve.unlink(missing_ok=True)
+
+    def sync(self) -> int:
+        """Wait until all rows are on the disk; the length of the trace in bytes."""
+        os.fsync(self._trace.fileno())
+        return self.trace_bytes
+
+    @property
+    def trace_bytes(self) -> int:
+        """Length of the trace so far."""
+        return os.fstat(self._trace.fileno()).st_size
+
+    def warn(self, sentence: str) -> None:
+        """Add a warning to the manifest."""
+        self._manifest["warnings"] = [*self._manifest.get("warnings", []), sentence]
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        write_atomically(self.folder / schema.MANIFEST, to_json(self._manifest, indent=2) + "\n")
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Append one row to the trace and flush it."""
@@ -70,8 +121,11 @@ class RunWriter:
 
     def spectrum(self, spectrum: Spectrum, x: npt.NDArray[Any]) -> None:
         """Keep what a probe saw, and the vector that it saw, [n]."""
-        spectrum.save(self.folder / schema.step_file(schema.SPECTRA, spectrum.step))
-        np.savez(self.folder / schema.step_file(schema.POINTS, spectrum.step), x=x)
+        partial = self.folder / "partial.npz"
+        np.savez(partial, x=x)
+        partial.replace(self.folder / schema.step_file(schema.POINTS, spectrum.step))
+        spectrum.save(partial)
+        partial.replace(self.folder / schema.step_file(schema.SPECTRA, spectrum.step))
 
     def status(self, *, state: str, status: str, reason: str, **facts: Any) -> None:
         """Say how the run stands: `state` for programs, `reason` for people, further facts beside them."""

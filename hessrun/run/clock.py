@@ -1,7 +1,7 @@
 """Four clocks, apart: only the optimizer's is the wall time of a comparison."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
@@ -36,6 +36,14 @@ class Clock:
     def running(self, part: Part) -> float:
         """Seconds of `part` including the stretch under way; does not wait for the device."""
         return self._spent[part] + time.perf_counter() - self._began
+
+    def dump(self) -> dict[Part, float]:
+        """Seconds by part, of the stretches that have ended; `load` takes them back."""
+        return dict(self._spent)
+
+    def load(self, spent: Mapping[Part, float]) -> None:
+        """Go on from the seconds that `dump` gave."""
+        self._spent.update({part: float(spent[part]) for part in self._spent})
 
     def _synchronise(self) -> None:
         if self._device.type == "cuda":

@@ -1,8 +1,8 @@
 """Drives an optimizer from its start to a status, and tells a listener what happens on the way."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,42 +11,15 @@ from hessrun.curvature import diagnose
 from hessrun.errors import NotFiniteError
 from hessrun.objective import Evaluation, EvaluationCounts
 from hessrun.optimizers import Optimizer, State
+from hessrun.optimizers.plain import from_plain, to_plain
 from hessrun.problems.problem import Problem
-from hessrun.record import Spectrum
 from hessrun.run.budget import Budget, Progress, decide, is_spent
 from hessrun.run.clock import Clock
+from hessrun.run.listener import Listener, Outcome
 from hessrun.run.probe import Probe
 from hessrun.status import Status
 
 _CHECK_WITHOUT_EVALUATION = 10
-
-
-class Listener(Protocol):
-    """Is told of a run; what it does is on the logging clock."""
-
-    def started(self) -> None: ...
-
-    def row(self, row: dict[str, Any]) -> bool | None:
-        """A recorded step; True stops the run."""
-
-    def spectrum(self, spectrum: Spectrum, x: Tensor) -> None: ...
-
-    def ended(self, outcome: "Outcome") -> None: ...
-
-    @property
-    def interrupted(self) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended. x: [n], the last point; best: the best finite point that was looked at."""
-
-    status: Status
-    steps: int
-    seconds: float
-    x: Tensor
-    best: Evaluation
-    counts: EvaluationCounts
 
 
 @dataclass
@@ -78,18 +51,28 @@ class Loop:
     _deferred: tuple[int, Tensor] | None = field(init=False, default=None)
     _first: float = field(init=False, default=math.nan)
     _stopped: bool = field(init=False, default=False)
+    _recorded: int = field(init=False, default=-1)
 
-    def run(self) -> Outcome:
-        """From the start to a status."""
+    def run(self, snapshot: dict[str, Any] | None = None) -> Outcome:
+        """From the start, or from where a snapshot was taken, to a status: the same rows, times aside."""
         train = self.problem.train
         self._clock = Clock(train.device)
         self._warm_up()
-        self._counts = train.counts
-        with self._clock.on("optimizer"):
-            state = self.optimizer.init(self.problem)
+        if snapshot is None:
+            self._counts = train.counts
+            with self._clock.on("optimizer"):
+                state = self.optimizer.init(self.problem)
+        else:
+            state = self._restore(snapshot)
         check_every = self.budget.check_every or (1 if state.evaluation is not None else _CHECK_WITHOUT_EVALUATION)
         self.listener.started()
         while True:
+            if state.step != self._recorded:  # a signal may come before a step has been made
+                self._between(state)
+            if not self._is_stop(state, check_every):
+                with self._clock.on("optimizer"):
+                    state = self._advance(state, self._next_stop(state.step, check_every))
+                continue
             look = self._look(state, is_check=state.step % check_every == 0)
             status = self._decide(state, look)
             if status is not None and look.loss is None:
@@ -97,7 +80,8 @@ class Loop:
                 status = self._decide(state, look) or status
             is_last = status is not None
             is_diagnosed = self._is_diagnosed(state, is_last=is_last)
-            if is_last or is_diagnosed or state.step % self.log_every == 0:
+            is_due = is_last or is_diagnosed or state.step % self.log_every == 0
+            if is_due and state.step != self._recorded:
                 self._record(state, look, is_diagnosed=is_diagnosed)
             self._look_at_curvature(state, is_last=is_last)
             if status is None and self._stopped:
@@ -115,6 +99,46 @@ class Loop:
             with train.curvature(x) as curvature:
                 _ = curvature @ torch.ones_like(x)
 
+    def _between(self, state: State) -> None:
+        """Let the listener take a snapshot of what stands before anything of this step is recorded."""
+        kept = {
+            "counter": self.problem.train.counter.dump(),
+            "counts": asdict(self._counts),
+            "clock": self._clock.dump(),
+            "best": None if self._best is None else to_plain(self._best),
+            "best_loss": self._best_loss,
+            "first_gradient_max": self._first,
+            "probe": self._memory,
+            "deferred": None if self._deferred is None else list(self._deferred),
+        }
+
+        def snapshot() -> dict[str, Any]:
+            return kept | {"x": state.x, "optimizer": self.optimizer.dump(state), "random": torch.get_rng_state()}
+
+        with self._clock.on("logging"):
+            self.listener.between(state.step, snapshot)
+
+    def _restore(self, snapshot: dict[str, Any]) -> State:
+        self.problem.train.counter.load(snapshot["counter"])
+        self._counts = EvaluationCounts(**snapshot["counts"])
+        self._clock.load(snapshot["clock"])
+        self._best = from_plain(Evaluation, snapshot["best"])
+        self._best_loss, self._first = snapshot["best_loss"], snapshot["first_gradient_max"]
+        self._memory = snapshot["probe"]
+        self._deferred = None if snapshot["deferred"] is None else (snapshot["deferred"][0], snapshot["deferred"][1])
+        torch.set_rng_state(snapshot["random"])
+        state: State = self.optimizer.load(snapshot["optimizer"])
+        return state
+
+    def _is_stop(self, state: State, check_every: int) -> bool:
+        """A step that the run looks at; what merely interrupts a stretch, as a checkpoint, is none."""
+        is_natural = state.step == 0 or state.step == self._next_stop(state.step - 1, check_every)
+        return is_natural or state.failure is not None or self.listener.interrupted or self._is_spent(state)
+
+    def _is_spent(self, state: State) -> bool:
+        seconds = self._clock.seconds("optimizer")
+        return is_spent(self.budget, step=state.step, seconds=seconds, passes=self._passes()) is not None
+
     def _next_stop(self, step: int, check_every: int) -> int:
         stops = [(step // every + 1) * every for every in (check_every, self.log_every)]
         if self.budget.iterations is not None:
@@ -125,7 +149,10 @@ class Loop:
 
     def _advance(self, state: State, stop: int) -> State:
         budget = self.budget
-        while state.step < stop and state.failure is None and not self.listener.interrupted:
+        listener = self.listener
+        while state.step < stop and state.failure is None:
+            if listener.interrupted or listener.wants_checkpoint(state.step):
+                break
             state = self.optimizer.step(self.problem, state)
             if budget.seconds is None and budget.passes is None:
                 continue
@@ -201,6 +228,7 @@ class Loop:
             **self.optimizer.columns(state),
             **diagnosis,
         }
+        self._recorded = state.step
         with clock.on("logging"):
             self._stopped = bool(self.listener.row(row))
 

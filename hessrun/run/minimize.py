@@ -12,7 +12,8 @@ from hessrun.optimizers import LBFGS, Optimizer
 from hessrun.problems import AnalyticProblem, ProblemFacts
 from hessrun.record import Spectrum
 from hessrun.run.budget import Budget
-from hessrun.run.loop import Loop, Outcome
+from hessrun.run.listener import Outcome
+from hessrun.run.loop import Loop
 from hessrun.run.probe import Probe
 from hessrun.status import Status
 
@@ -54,6 +55,12 @@ class _Collector:
 
     def spectrum(self, spectrum: Spectrum, x: Tensor) -> None:
         self.spectra.append(spectrum)
+
+    def between(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+        pass
+
+    def wants_checkpoint(self, step: int) -> bool:
+        return False
 
     def ended(self, outcome: Outcome) -> None:
         pass

@@ -16,6 +16,7 @@ from hessrun.problems import AnalyticProblem, ProblemFacts
 from hessrun.record import read_run
 from hessrun.record.schema import COLUMNS
 from hessrun.run import Budget, Experiment, Probe, run_experiment
+from hessrun.run.store import claim
 from hessrun.status import Status
 
 
@@ -104,6 +105,8 @@ def test_a_matrix_that_does_not_fit_is_refused_before_anything_is_written(tmp_pa
 
 def test_a_second_run_replaces_what_an_unfinished_one_left(tmp_path) -> None:
     run_experiment(experiment(tmp_path / "run", _Breaks(lr=1e-3)))
-    run_experiment(experiment(tmp_path / "run", SGD(lr=1e-3)))
+    found = claim(experiment(tmp_path / "run", SGD(lr=1e-3)), force=False, differing=lambda config: [])
+    assert found.lines == (f"starting anew, since it had left no checkpoint: {tmp_path / 'run'}",)
+    run_experiment(found.experiment)
     assert read_run(tmp_path / "run").rows["step"].tolist() == list(range(10))
     assert not (tmp_path / "run" / "run.log").exists()

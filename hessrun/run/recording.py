@@ -1,0 +1,208 @@
+"""What a run leaves on disk while it runs: rows, spectra, checkpoints and its status."""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from torch import Tensor
+
+from hessrun.errors import FolderTakenError, HessrunError, RecordError
+from hessrun.options import integer, positive
+from hessrun.record import RunWriter, Spectrum
+from hessrun.record.lock import FolderLock
+from hessrun.record.schema import LOG, MANIFEST
+from hessrun.record.writer import clear, cut
+from hessrun.run import checkpoint
+from hessrun.run.checkpoint import Checkpoint
+from hessrun.run.listener import Outcome
+from hessrun.run.provenance import now
+from hessrun.status import Status
+
+# Checkpoints take no more than this share of a run's time, whatever their interval.
+_SHARE = 0.05
+
+
+class Progress:
+    """Shows a run to a person; this one shows nothing."""
+
+    def update(self, row: dict[str, Any]) -> None:
+        """A recorded step."""
+
+    def close(self) -> None:
+        """The run has ended."""
+
+
+@dataclass(frozen=True)
+class CheckpointPlan:
+    """When a run's state is kept. Neither changes the path that is taken.
+
+    seconds, steps: from one checkpoint to the next, above 0 and 1 or above; None is never by that measure. Writing them
+    takes at most a twentieth of the time.
+    keep_bytes: a run that ended keeps its state up to so many bytes, 0 or above, so that a larger budget extends it; a
+    larger one is dropped to x alone, and such a run is extended by running it anew.
+    """
+
+    seconds: float | None = 60.0
+    steps: int | None = None
+    keep_bytes: int = 16 * 2**20
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None:
+            positive("checkpoints.seconds", self.seconds)
+        if self.steps is not None:
+            integer("checkpoints.steps", self.steps, minimum=1)
+        integer("checkpoints.keep_bytes", self.keep_bytes, minimum=0)
+
+
+class Recording:
+    """Writes the folder, once the start has been evaluated. SIGINT and SIGTERM end the run after its step."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: str,
+        manifest: dict[str, Any],
+        plan: CheckpointPlan,
+        progress: Progress,
+        lock: FolderLock | None = None,
+        resume: Checkpoint | None = None,
+    ) -> None:
+        self._folder, self._config, self._manifest = folder, config, manifest
+        self._plan, self._progress, self._lock, self._resume = plan, progress, lock, resume
+        self._writer: RunWriter | None = None
+        self._started = now()
+        self._handlers: dict[int, Any] = {}
+        self._saved_at, self._saving, self._saved_step = time.perf_counter(), 0.0, 0 if resume is None else resume.step
+        self._step, self._trace_bytes = self._saved_step, 0
+        self._snapshot: Callable[[], dict[str, Any]] | None = None
+        self.last_row: dict[str, Any] | None = None
+        self.signal: int | None = None
+
+    @property
+    def has_started(self) -> bool:
+        return self._writer is not None
+
+    @property
+    def interrupted(self) -> bool:
+        return self.signal is not None
+
+    def wants_checkpoint(self, step: int) -> bool:
+        plan = self._plan
+        if plan.steps is not None and step - self._saved_step >= plan.steps:
+            return True
+        if plan.seconds is None:
+            return False
+        return time.perf_counter() - self._saved_at > max(plan.seconds, self._saving / _SHARE)
+
+    @property
+    def writer(self) -> RunWriter:
+        if self._writer is None:
+            raise RuntimeError("a run is recorded after it has started")
+        return self._writer
+
+    def started(self) -> None:
+        folder = self._folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if self._lock is None:
+                self._lock = FolderLock(folder)
+                if (folder / MANIFEST).exists():
+                    raise FolderTakenError(f"{folder}: another process has run it meanwhile.")
+            if self._resume is None:
+                clear(folder)
+            else:
+                cut(folder, step=self._resume.step, trace_bytes=self._resume.trace_bytes)
+            self._writer = RunWriter(folder, config=self._config, manifest=self._manifest)
+            self._status(Status.RUNNING)
+        except OSError as error:
+            raise RecordError(f"{folder}: cannot be written to ({error.strerror}).") from error
+        self._catch_signals()
+
+    def _catch_signals(self) -> None:
+        def note(number: int, _: FrameType | None) -> None:
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            self.signal = number
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._handlers[number] = signal.signal(number, note)
+            except ValueError:  # not the main thread: the caller's signals are the caller's
+                return
+
+    def between(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+        self._step, self._snapshot, self._trace_bytes = step, snapshot, self.writer.trace_bytes
+        if self.wants_checkpoint(step):
+            self._save()
+
+    def _save(self) -> None:
+        began = time.perf_counter()
+        packed = self._packed()
+        if packed is not None:
+            self.writer.sync()
+            checkpoint.save(self._folder, packed)
+        self._saved_at = time.perf_counter()
+        self._saving, self._saved_step = self._saved_at - began, self._step
+
+    def _packed(self) -> dict[str, Any] | None:
+        """None where the run cannot be resumed: a third party's state that no checkpoint can hold."""
+        if self._snapshot is None:
+            return None
+        try:
+            loop = self._snapshot()
+        except HessrunError as error:
+            self._plan = CheckpointPlan(seconds=None, steps=None, keep_bytes=0)
+            self.writer.warn(str(error))
+            return None
+        return checkpoint.pack(self._manifest.get("run_id", ""), self._step, self._trace_bytes, loop)
+
+    def row(self, row: dict[str, Any]) -> None:
+        self.writer.row(row)
+        self.last_row = row
+        self._progress.update(row)
+
+    def spectrum(self, spectrum: Spectrum, x: Tensor) -> None:
+        self.writer.spectrum(spectrum, x.detach().cpu().numpy())
+
+    def ended(self, outcome: Outcome) -> None:
+        """Keep the state where the run may go on from it: always where it was interrupted."""
+        kept = None
+        if outcome.status is Status.INTERRUPTED or outcome.status.is_of_the_budget:
+            kept = self._packed()
+        if kept is not None and outcome.status is not Status.INTERRUPTED:
+            kept = kept if checkpoint.state_bytes(kept["loop"]) <= self._plan.keep_bytes else None
+        self.writer.make_room()
+        final = checkpoint.final(outcome.steps, outcome.x, outcome.best.x)
+        checkpoint.save(self._folder, final if kept is None else kept | final)
+        checkpoint.drop_previous(self._folder)
+        self._status(outcome.status, steps=outcome.steps, seconds=outcome.seconds, best_loss=float(outcome.best.value))
+
+    def failed(self, reason: str, trace: str) -> None:
+        """Keep the traceback in run.log and the reason in status.json, in the room that was held for them."""
+        self.writer.make_room()
+        try:
+            with (self._folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(trace)
+            self._status(Status.FAILED, reason=reason)
+        except OSError:  # not even that: the last status says `running`, and the lock that nobody does
+            pass
+
+    def _status(self, status: Status, *, reason: str | None = None, **facts: Any) -> None:
+        times = {"started": self._started, "ended": None if status is Status.RUNNING else now()}
+        self.writer.status(
+            state=status.state.value, status=status.value, reason=reason or status.sentence, **facts, **times
+        )
+
+    def close(self) -> None:
+        self._progress.close()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._writer is not None:
+            self._writer.close()
+        if self._lock is not None:
+            self._lock.release()

@@ -1,0 +1,124 @@
+"""What a run's folder holds already: nothing, a finished run, or one to go on with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hessrun.errors import RecordError
+from hessrun.record import Run, read_run
+from hessrun.record.lock import FolderLock
+from hessrun.record.schema import MANIFEST
+from hessrun.run.budget import Budget, Progress, decide
+from hessrun.run.checkpoint import Checkpoint, newest
+from hessrun.run.experiment import Experiment
+from hessrun.run.provenance import now
+from hessrun.status import RunState, Status
+
+
+@dataclass(frozen=True)
+class Claim:
+    """experiment: to be run, its folder locked where there was one; None where nothing is left to do.
+
+    lines: what there is to say, a sentence each.
+    """
+
+    experiment: Experiment | None
+    lines: tuple[str, ...] = ()
+
+
+def claim(experiment: Experiment, *, force: bool, differing: Callable[[dict[str, Any]], list[str]]) -> Claim:
+    """Look at the folder, lock it, and say what there is to do.
+
+    force: where there is a run, make a new one beside it. differing: the keys of a stored configuration in which it is
+    another one than that of `experiment`.
+    Raises FolderTakenError where another process runs it, RecordError where the record is damaged or of another
+    configuration.
+    """
+    folder = experiment.folder
+    if not (folder / MANIFEST).exists():
+        return Claim(experiment)
+    if force:
+        return Claim(_beside(experiment))
+    lock = FolderLock(folder)
+    try:
+        found = _claimed(experiment, lock, differing)
+    except BaseException:
+        lock.release()
+        raise
+    if found.experiment is None:
+        lock.release()
+    return found
+
+
+def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict[str, Any]], list[str]]) -> Claim:
+    folder = experiment.folder
+    try:
+        run = read_run(folder)
+    except RecordError as error:
+        raise RecordError(f"{error} Move the folder away, or run beside it with force=true.") from None
+    others = differing(run.config)
+    if others:
+        raise RecordError(
+            f"{folder}: holds a run of another configuration ({', '.join(others)}): move it away, or choose another "
+            "experiment=NAME."
+        )
+    was_done = run.state in (RunState.FINISHED, RunState.DIVERGED)
+    if was_done and _ended_by(run, experiment.budget):
+        return Claim(None, (f"already finished: {folder} (force=true runs it anew, beside it)",))
+    point, complaints = newest(folder, experiment.manifest.get("run_id", ""), experiment.problem.x0.device)
+    manifest = _continued(run.manifest, experiment.manifest, point, complaints)
+    if point is not None:
+        complaints.append(f"going on from step {point.step}: {folder}")
+    elif run.trace:
+        why = "its state was too large to keep" if was_done else "it had left no checkpoint"
+        complaints.append(f"starting anew, since {why}: {folder}")
+    return Claim(replace(experiment, lock=lock, resume=point, manifest=manifest), tuple(complaints))
+
+
+def _ended_by(run: Run, budget: Budget) -> bool:
+    """Whether a run that is done would have ended where it did under this budget too."""
+    status = Status(run.status.get("status", Status.CONVERGED))
+    if not status.is_of_the_budget or not run.trace:
+        return True
+    first, last = run.trace[0], run.trace[-1]
+    return (
+        decide(
+            budget,
+            Progress(
+                step=last["step"],
+                seconds=last["seconds"],
+                passes=sum(last[name] for name in ("values", "gradients", "products", "hessian_columns")),
+                loss=last["train_loss"],
+                gradient_max=last["gradient_max"],
+                first_gradient_max=first["gradient_max"],
+                negative_curvature=False,
+                failure=None,
+                interrupted=False,
+            ),
+        )
+        is not None
+    )
+
+
+def _continued(
+    old: dict[str, Any], new: dict[str, Any], point: Checkpoint | None, complaints: list[str]
+) -> dict[str, Any]:
+    """The manifest of a run that goes on: the first one's, and where and with what it went on."""
+    if point is None:
+        return new | {"warnings": [*new.get("warnings", []), *complaints]}
+    compared = ("versions", "device_name", "threads", "platform")
+    changed = [key for key in compared if old.get(key) != new.get(key)]
+    warnings = [*old.get("warnings", []), *complaints]
+    if changed:
+        warnings.append(
+            f"From step {point.step} on with other {', '.join(changed)}: not bitwise the path of one uninterrupted run."
+        )
+    resumed = {"at": now(), "step": point.step} | {key: new.get(key) for key in compared}
+    return old | {"warnings": warnings, "resumed": [*old.get("resumed", []), resumed]}
+
+
+def _beside(experiment: Experiment) -> Experiment:
+    number = 2
+    while (folder := experiment.folder.with_name(f"{experiment.folder.name}-r{number}")).exists():
+        number += 1
+    return replace(experiment, folder=folder)
