@@ -12,13 +12,15 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun optimizer=lbfgs model=mlp                        one run; the defaults need no network and end in seconds
   hessrun -m optimizer=sgd,newton,bfgs,lbfgs seed=0,1,2    a sweep: every combination, one run each
   hessrun report [RUNS...] [--out DIR]                     the comparison: figures, tables, prose, one page
+  hessrun status [DIR]                                     how the runs below a folder stand, also while they run
   hessrun list [GROUP]                                     what can be chosen: datasets, models, optimizers ...
   hessrun export RUN [--out FILE]                          a run's trained weights as a state_dict
   hessrun --cfg job [overrides]                            the configuration that a command would run
   hessrun --version
 
 Options are written group=name (optimizer=bfgs) or group.key=value (optimizer.lr=0.05, budget.iterations=300,
-model.hidden=[64,64], dataset.limit=500). Runs land in outputs/; the same command again finds the finished run.
+model.hidden=[64,64], dataset.limit=500). Runs land in outputs/; the same command again finds the finished run, goes
+on with one that was cut off, and extends one whose budget it raises.
 Your own: optimizer._target_=mypackage.MyOptimizer, or --config-dir ./conf with a folder of YAML files.
 
 Exit codes: 0 done (a run that diverged is a result), 1 a run failed, 2 the command or configuration is wrong,
@@ -38,13 +40,24 @@ def _report(arguments: Sequence[str]) -> int:
     return report(arguments)
 
 
+def _status(arguments: Sequence[str]) -> int:
+    from hessrun.cli.standing import status
+
+    return status(arguments)
+
+
 def _export(arguments: Sequence[str]) -> int:
     from hessrun.cli.export import export
 
     return export(arguments)
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"list": _list, "report": _report, "export": _export}
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "list": _list,
+    "report": _report,
+    "status": _status,
+    "export": _export,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HessrunError as error:
         print(f"hessrun: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"hessrun: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("hessrun: interrupted.", file=sys.stderr)
         return 130

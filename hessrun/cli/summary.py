@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from hessrun.cli.outcomes import JobOutcome
 from hessrun.run import Ended, Experiment
 
+_EXPLAINED = ("failed", "refused", "interrupted", "diverged", "damaged")
+
 
 def print_summary(experiment: Experiment, ended: Ended) -> None:
     """How one run ended, and the next command to type."""
@@ -40,7 +42,7 @@ def print_table(outcomes: Sequence[JobOutcome]) -> None:
         loss = f"{one.loss:10.4g}" if one.loss is not None else f"{'':>10}"
         seconds = f"{one.seconds:8.3g}" if one.seconds is not None else f"{'':>8}"
         steps = f"{one.steps:6d}" if one.steps is not None else f"{'':>6}"
-        reason = f"  {one.line}" if one.state in ("failed", "refused", "interrupted", "diverged") else ""
+        reason = f"  {one.line}" if one.state in _EXPLAINED else ""
         print(f"{one.name:<{width}}  {one.state:<11}  {loss}  {seconds}  {steps}{reason}")
     tally = Counter(outcome.state for outcome in outcomes)
     print(f"{_count(len(outcomes), 'cell')}: {', '.join(f'{count} {state}' for state, count in tally.items())}")

@@ -16,6 +16,7 @@ from hessrun.record.spectrum import Spectrum
 
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 32768
+_PARTIAL = "partial.npz"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -95,6 +96,7 @@ class RunWriter:
     def make_room(self) -> None:
         """Give back the disk that was held in reserve."""
         self._reserve.unlink(missing_ok=True)
+        (self.folder / _PARTIAL).unlink(missing_ok=True)
 
     def sync(self) -> int:
         """Wait until all rows are on the disk; the length of the trace in bytes."""
@@ -121,7 +123,7 @@ class RunWriter:
 
     def spectrum(self, spectrum: Spectrum, x: npt.NDArray[Any]) -> None:
         """Keep what a probe saw, and the vector that it saw, [n]."""
-        partial = self.folder / "partial.npz"
+        partial = self.folder / _PARTIAL
         np.savez(partial, x=x)
         partial.replace(self.folder / schema.step_file(schema.POINTS, spectrum.step))
         spectrum.save(partial)

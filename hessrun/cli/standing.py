@@ -1,0 +1,49 @@
+"""`hessrun status [DIR]`: how the runs below a folder stand, also while they run."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from hessrun.cli.arguments import parse
+from hessrun.cli.outcomes import JobOutcome
+from hessrun.cli.summary import print_table
+from hessrun.errors import RecordError
+from hessrun.record import Run, find_runs, read_run
+from hessrun.record.lock import is_held
+
+
+def status(arguments: Sequence[str]) -> int:
+    """One line a run, and the tally; exit code 1 where one failed or is damaged."""
+    _, paths = parse(arguments, verb="status", options=())
+    if not paths and not Path("outputs").is_dir():
+        raise RecordError("outputs: there is no such folder; run something first, or name a folder of runs.")
+    outcomes = [_standing(folder) for folder in find_runs(paths or ["outputs"])]
+    print_table(outcomes)
+    unfinished = Counter(outcome.state for outcome in outcomes)["cut off"]
+    if unfinished:
+        print(f"{unfinished} cut off: the same command goes on where each stood")
+    return 1 if any(outcome.exit_code for outcome in outcomes) else 0
+
+
+def _standing(folder: Path) -> JobOutcome:
+    try:
+        run = read_run(folder)
+    except RecordError as error:
+        return JobOutcome(folder.name, "damaged", str(error), 1)
+    row = run.trace[-1] if run.trace else {}
+    state = _state(run)
+    return JobOutcome(
+        folder.name,
+        state,
+        str(run.status.get("reason", "")),
+        1 if state == "failed" else 0,
+        loss=row.get("train_loss"),
+        seconds=row.get("seconds"),
+        steps=row.get("step"),
+    )
+
+
+def _state(run: Run) -> str:
+    if run.state != "running":
+        return run.state
+    return "running" if is_held(run.path) else "cut off"
