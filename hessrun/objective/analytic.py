@@ -1,6 +1,7 @@
 """Analytic functions with a known minimum, as objectives of a vector."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,12 +79,48 @@ def quadratic(
     Q, R = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64, device="cpu"))
     Q = Q * R.diagonal().sign()
     minimiser = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
-    A = ((Q * eigenvalues) @ Q.T).to(device=device, dtype=dtype)
-    centre = minimiser.to(device=device, dtype=dtype)
+    return _quadratic((Q * eigenvalues) @ Q.T, minimiser, dtype, device)
+
+
+def spiked_wishart(
+    n: int = 1000,
+    *,
+    spikes: Sequence[float] = (5.0, 4.0, 3.0),
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> AnalyticFunction:
+    """A convex quadratic whose Hessian is a Wishart matrix with spikes, f(x) = 1/2 (x - x*)' A (x - x*).
+
+    A = diag(t_1, .., t_k, 0, ..) + Z Z' / n, Z [n, n] standard normal. As n grows, the eigenvalues of Z Z' / n fill
+    [0, 4] (Marchenko and Pastur, 1967), and each spike t > 2 puts one eigenvalue at t^2 / (t - 1), outside of them.
+    n: 1 or above. spikes: t_1 .. t_k, at most n of them, 0 or above; one of 2 or below stays hidden in the bulk.
+    seed: of Z and of the minimiser x*, standard normal. It starts at 0.
+    Source: Benaych-Georges and Nadakuditi (2011), Theorem 2.1, with the Cauchy transform of the Marchenko-Pastur law;
+    the transition was found by Baik, Ben Arous and Péché (2005).
+    """
+    integer("n", n, minimum=1)
+    integer("seed", seed, minimum=0)
+    if isinstance(spikes, str) or not isinstance(spikes, Sequence) or len(spikes) > n:
+        raise OptionError(f"spikes={spikes!r}: must be a list of at most n={n} numbers, 0 or above")
+    for spike in spikes:
+        if isinstance(spike, bool) or not isinstance(spike, int | float) or not 0 <= spike < math.inf:
+            raise OptionError(f"spikes={list(spikes)!r}: {spike!r} is no finite number, 0 or above")
+    generator = torch.Generator().manual_seed(seed)
+    Z = torch.randn(n, n, generator=generator, dtype=torch.float64, device="cpu")
+    minimiser = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
+    A = Z @ Z.T / n
+    A.diagonal()[: len(spikes)] += torch.tensor([float(t) for t in spikes], dtype=torch.float64, device="cpu")
+    return _quadratic(A, minimiser, dtype, device)
+
+
+def _quadratic(A: Tensor, minimiser: Tensor, dtype: torch.dtype, device: torch.device | str) -> AnalyticFunction:
+    """1/2 (x - minimiser)' A (x - minimiser), which starts at 0."""
+    A, centre = A.to(device=device, dtype=dtype), minimiser.to(device=device, dtype=dtype)
 
     def f(x: Tensor) -> Tensor:
         offset = x - centre
         return 0.5 * torch.dot(offset, A @ offset)
 
-    x0 = torch.zeros(n, dtype=dtype, device=device)
+    x0 = torch.zeros_like(centre)
     return AnalyticFunction(as_objective(f, x0), x0, centre, 0.0)
