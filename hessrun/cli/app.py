@@ -8,6 +8,7 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -15,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hessrun.cli.listing import groups
 from hessrun.cli.messages import one_line
 from hessrun.cli.outcomes import OUTCOMES, JobOutcome
 from hessrun.errors import HessrunError
@@ -30,6 +32,7 @@ def run_hydra(words: Sequence[str]) -> int:
         sys.path.insert(0, os.getcwd())
     _refuse_unknown_flags(words)
     register_sweeper()
+    register_own_experiments(words)
     kept, sys.argv = sys.argv, ["hessrun", *words]
     try:
         _task()
@@ -41,6 +44,11 @@ def run_hydra(words: Sequence[str]) -> int:
         if not deleted:
             raise
         raise HessrunError(f"{deleted[0]}: a part of a list cannot be left out: write the whole list anew.") from error
+    except ValueError as error:
+        # Hydra's again, where a number stands for the name of a choice.
+        if "Config group override" not in str(error):
+            raise
+        raise HessrunError("a group's choice, and an experiment's name, must be a word: not a number.") from error
     finally:
         sys.argv = kept
     if OUTCOMES.expected:
@@ -55,6 +63,21 @@ def register_sweeper() -> None:
     Plugins.instance()
     sweeper = importlib.import_module("hydra_plugins.hessrun_sweeper.sweeper")
     Plugins.instance().register(sweeper.HessrunSweeper)
+
+
+def register_own_experiments(words: Sequence[str]) -> None:
+    """Make `experiment=NAME` name the folder of the runs, and nothing else, where no shipped experiment has the name.
+
+    A name that looks like a misspelt one is left for Hydra to refuse; a file of the user's (--config-dir) comes first.
+    """
+    shipped = groups()["experiment"]
+    for word in words:
+        key, _, value = word.partition("=")
+        for name in (part.strip("\"' ") for part in value.split(",")) if key == "experiment" else ():
+            if name.isprintable() and name not in ("", "null", *shipped) and not nearest(name, shipped):
+                ConfigStore.instance().store(
+                    group="experiment", name=name, node={"experiment": name}, package="_global_", provider="hessrun"
+                )
 
 
 def _refuse_unknown_flags(words: Sequence[str]) -> None:

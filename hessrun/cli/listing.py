@@ -26,7 +26,9 @@ def groups() -> dict[str, dict[str, str]]:
 
 
 def _comment(file: Traversable) -> str:
-    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    # Hydra wants its own header, `# @package _global_`, above everything else.
+    lines = (line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("# @"))
+    first = next(lines, "")
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 

@@ -13,7 +13,7 @@ from hessrun.options import nearest
 def one_line(error: Exception, words: Sequence[str]) -> str:
     """The line for an error that Hydra raised on these words."""
     text = " ".join(str(error).split())
-    missing = re.search(r"Could not find '([\w./-]+)/([^'/]+)'", text)
+    missing = re.search(r"Could not find '([\w./-]+)/([^'/]*)'", text)
     if missing:
         return _no_such_choice(*missing.groups())
     key = re.search(r"Could not override '([^']+)'", text)
