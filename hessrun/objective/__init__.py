@@ -3,6 +3,7 @@
 from hessrun.objective.base import Curvature, Evaluation, Objective
 from hessrun.objective.counts import Counter, EvaluationCounts
 from hessrun.objective.function import FunctionObjective, as_objective
+from hessrun.objective.restriction import restrict
 from hessrun.objective.risk import EmpiricalRisk
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "FunctionObjective",
     "Objective",
     "as_objective",
+    "restrict",
 ]

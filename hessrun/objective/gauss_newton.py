@@ -21,9 +21,11 @@ class GaussNewtonGraph:
         self._outputs, self._leaves = outputs, leaves
         # J'u is linear in u, so that its derivative along u, applied to v, is J v: forward mode by reverse mode twice.
         self._u = torch.zeros_like(outputs, requires_grad=True)
-        pulled = torch.autograd.grad(
-            outputs, leaves, self._u, create_graph=True, allow_unused=True, materialize_grads=True
-        )
+        pulled: Sequence[Tensor] = ()
+        if outputs.requires_grad:
+            pulled = torch.autograd.grad(
+                outputs, leaves, self._u, create_graph=True, allow_unused=True, materialize_grads=True
+            )
         self._active = [i for i, part in enumerate(pulled) if part.requires_grad]
         self._pulled = [pulled[i] for i in self._active]
         self._at = outputs.detach().requires_grad_()

@@ -13,12 +13,18 @@ _SAMPLE = 16
 def refuse_unfit_module(
     module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
 ) -> None:
-    """Raise ObjectiveError unless f is a scalar mean over examples that is the same twice.
+    """Raise ObjectiveError unless f is a scalar mean over examples that is the same twice and has a graph.
 
     Batch norm that takes its statistics from the batch is refused by its type: it cannot be evaluated on one example.
-    For all else, a few examples are evaluated twice (dropout would differ), then in two parts (where examples are mixed
-    or summed, the weighted parts do not give the whole). Buffers are put back.
+    So is dropout: two masks on few examples may be the same. For all else, a few examples are evaluated twice (other
+    randomness shows), then in two parts (where examples are mixed or summed, the weighted parts do not give the whole).
+    Buffers are put back.
     """
+    random = [name for name, part in _named(module, nn.Module) if _drops_out(part)]
+    if random:
+        raise ObjectiveError(
+            f"The model is random: switch off its randomness in {', '.join(random)} (p=0, or eval mode)."
+        )
     mixing = [name for name, part in _named(module, nn.modules.batchnorm._BatchNorm) if _uses_batch_statistics(part)]
     if mixing:
         raise _mixed(mixing)
@@ -32,20 +38,25 @@ def refuse_unfit_module(
             split = sum(len(x) / len(sample) * _value(module, loss, x, y) for x, y in parts)
         else:
             split = first
+        with torch.enable_grad():
+            has_graph = _value(module, loss, sample[:1], labels[:1]).requires_grad
         changed = [name for name, buffer in module.named_buffers() if not torch.equal(buffer, buffers[name])]
         for name, buffer in module.named_buffers():
             buffer.copy_(buffers[name])
+    if not has_graph:
+        raise ObjectiveError(
+            "The loss has no graph: compute it from the outputs, and these from the parameters, with torch operations, "
+            "not detached."
+        )
     tolerance = 1e4 * torch.finfo(first.dtype).eps * max(1.0, abs(float(first)))
-    own_name = [type(module).__name__]
+    own_name = type(module).__name__
     if not torch.isclose(first, second, rtol=0.0, atol=tolerance, equal_nan=True):
-        dropout = nn.modules.dropout._DropoutNd
-        suspects = [name for name, part in _named(module, dropout) if part.training]
         raise ObjectiveError(
             f"The model gives two losses at the same parameters ({float(first):.6g} and {float(second):.6g}): "
-            f"switch off its randomness in {', '.join(suspects or own_name)} (p=0, or eval mode)."
+            f"switch off its randomness in {own_name} (eval mode, or a seed)."
         )
     if changed or not torch.isclose(first, torch.as_tensor(split), rtol=0.0, atol=tolerance, equal_nan=True):
-        raise _mixed(own_name)
+        raise _mixed([own_name])
 
 
 def _value(module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
@@ -65,6 +76,12 @@ def _named(module: nn.Module, kind: type[nn.Module]) -> list[tuple[str, nn.Modul
     return [
         (f"{type(part).__name__} '{name}'", part) for name, part in module.named_modules() if isinstance(part, kind)
     ]
+
+
+def _drops_out(part: nn.Module) -> bool:
+    """Attention and recurrent layers keep their dropout as a number."""
+    probability = getattr(part, "p" if isinstance(part, nn.modules.dropout._DropoutNd) else "dropout", 0.0)
+    return part.training and isinstance(probability, int | float) and probability > 0
 
 
 def _uses_batch_statistics(part: nn.Module) -> bool:

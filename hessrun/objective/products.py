@@ -21,7 +21,9 @@ class GradientGraph:
 
     def __init__(self, value: Tensor, leaves: Sequence[Tensor]) -> None:
         self._leaves = leaves
-        gradients = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
+        gradients: Sequence[Tensor] = ()
+        if value.requires_grad:
+            gradients = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
         # A gradient that does not depend on any leaf contributes nothing to H.
         self._active = [i for i, g in enumerate(gradients) if g.requires_grad]
         self._gradients = [gradients[i] for i in self._active]

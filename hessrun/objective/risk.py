@@ -5,7 +5,7 @@ taken in chunks, weighted by their sizes, so that a ragged last chunk counts for
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 import torch
@@ -26,8 +26,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 # A chunk keeps about this many numbers for its backward pass: 32 MiB in float64, where larger chunks gain nothing.
 _NUMBERS_PER_CHUNK = 2**22
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 4096
-# Graphs of all chunks are kept for the products of one point as long as they stay below this.
-_GRAPH_BYTES = 2**30
 # Double backward keeps about this many times what the forward pass keeps.
 _GRAPH_FACTOR = 4
 
@@ -40,6 +38,8 @@ class EmpiricalRisk(Objective):
     inputs, targets: [N, ...], on the module's device.
     weight_decay: w >= 0, one number or one per glob pattern on parameter names (first match, else 0).
     chunk_size: examples per chunk; by default from the memory that one example takes (a rule of shapes alone).
+    graph_memory: bytes, 0 or above, that the graphs behind the products of one point may take (estimated from shapes);
+        above, every product makes them anew, chunk by chunk, which takes the time of one gradient more.
 
     x0: the module's own parameters, [n]. Raises ObjectiveError for a module that is not deterministic or that mixes
     examples (dropout, batch norm in training mode), and OptionError for options outside their ranges.
@@ -54,6 +54,7 @@ class EmpiricalRisk(Objective):
         *,
         weight_decay: float | Mapping[str, float] = 0.0,
         chunk_size: int | None = None,
+        graph_memory: int = 2**30,
     ) -> None:
         if len(inputs) != len(targets) or len(inputs) == 0:
             raise OptionError(
@@ -65,11 +66,14 @@ class EmpiricalRisk(Objective):
         self.n_examples = self.n_batch = len(inputs)
         self.counter = Counter(self.n_examples)
         self._decay = self._decay_of(weight_decay)
+        self._frozen_penalty: Tensor | float = 0.0
         self._twin: EmpiricalRisk | None = None
         refuse_unfit_module(self.module, loss, inputs, targets)
         self._saved = saved_numbers_per_example(self.module, loss, inputs, targets)
         if chunk_size is not None:
             integer("chunk_size", chunk_size, minimum=1)
+        integer("graph_memory", graph_memory, minimum=0)
+        self.graph_memory = graph_memory
         self.chunk_size = chunk_size or max(
             _SMALLEST_CHUNK, min(_LARGEST_CHUNK, _NUMBERS_PER_CHUNK // max(1, self._saved))
         )
@@ -108,13 +112,15 @@ class EmpiricalRisk(Objective):
         """
         if dtype == self.dtype:
             return self
-        if self._twin is None or self._twin.dtype != dtype:
+        if self._twin is None or self._twin.dtype != dtype or self._twin.counter is not self.counter:
             twin = copy.copy(self)
             twin._adopt(copy.deepcopy(self.module).to(dtype))
             twin.inputs, twin.targets = (
                 t.to(dtype) if t.is_floating_point() else t for t in (self.inputs, self.targets)
             )
             twin._decay = self._decay.to(dtype) if isinstance(self._decay, Tensor) else self._decay
+            if isinstance(self._frozen_penalty, Tensor):
+                twin._frozen_penalty = self._frozen_penalty.to(dtype)
             twin._twin = None
             try:
                 with torch.no_grad():
@@ -130,8 +136,32 @@ class EmpiricalRisk(Objective):
         other = copy.copy(self)
         other.inputs, other.targets = inputs, targets
         other.n_examples = other.n_batch = len(inputs)
-        other.counter, other._decay, other._twin = Counter(len(inputs)), 0.0, None
+        other.counter, other._twin = Counter(len(inputs)), None
+        other._decay = other._frozen_penalty = 0.0
         return other
+
+    def restricted(self, x: Tensor, names: Collection[str]) -> "EmpiricalRisk":
+        """The risk as a function of the named parameters alone, the others frozen at x [n], on the same counter.
+
+        Its gradients and products differentiate in nothing else; its x0 is the part of x that it is a function of.
+        names: one or more of the layout's; `hessrun.objective.restrict` takes patterns.
+        """
+        self._check(x)
+        part = copy.copy(self)
+        module = copy.deepcopy(self.module)
+        values = self.layout.named(x.detach().clone())
+        for name, parameter in module.named_parameters():
+            if name in values:
+                parameter.data = values[name]
+                parameter.requires_grad_(name in names)
+        part.layout = ParameterLayout.of(module)
+        part._adopt(module)
+        kept = torch.cat([torch.full((v.numel(),), name in names, device=x.device) for name, v in values.items()])
+        if isinstance(self._decay, Tensor):
+            part._decay = self._decay[kept]
+        part._frozen_penalty = self._penalty(torch.where(kept, 0.0, x))
+        part._twin = None
+        return part
 
     def named_views(self, x: Tensor) -> dict[str, Tensor]:
         return self.layout.named(x)
@@ -170,7 +200,9 @@ class EmpiricalRisk(Objective):
             with torch.enable_grad():
                 for inputs, targets, weight in self._chunks():
                     part = weight * self.loss(self.module(inputs), targets)
-                    part.backward()  # type: ignore[no-untyped-call]
+                    # Nothing of it is left where all that it depends on is frozen.
+                    if part.requires_grad:
+                        part.backward()  # type: ignore[no-untyped-call]
                     value = value + part.detach()
         finally:
             for parameter in self._parameters:
@@ -185,7 +217,7 @@ class EmpiricalRisk(Objective):
         return isinstance(self._decay, Tensor) or self._decay > 0
 
     def _penalty(self, x: Tensor) -> Tensor:
-        return 0.5 * torch.dot(x, self._decay * x)
+        return 0.5 * torch.dot(x, self._decay * x) + self._frozen_penalty
 
     def curvature_kinds(self) -> tuple[str, ...]:
         """The Hessian, and the generalized Gauss-Newton matrix (plus the weight decay) of the loss on the outputs."""
@@ -208,8 +240,8 @@ class EmpiricalRisk(Objective):
                     made = graph(inputs, targets, weight)
                 yield made
 
-        bytes_needed = self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR
-        return GraphCurvature(self, graphs, self.layout.views, keep=bytes_needed <= _GRAPH_BYTES, diagonal=self._decay)
+        keep = self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR <= self.graph_memory
+        return GraphCurvature(self, graphs, self.layout.views, keep=keep, diagonal=self._decay)
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
         """By layers where the module allows it, verified with one random product, which is one column more."""

@@ -83,13 +83,12 @@ def test_chunks_with_a_ragged_last_one_give_the_whole(case, chunk_size):
     assert torch.allclose(whole.outputs(x), parts.outputs(x), rtol=1e-12, atol=1e-14)
 
 
-def test_graphs_that_do_not_fit_are_rebuilt_for_each_product(case, monkeypatch):
-    kept = case.risk(chunk_size=4)
+def test_graphs_that_do_not_fit_are_rebuilt_for_each_product(case):
+    kept, rebuilt = case.risk(chunk_size=4), case.risk(chunk_size=4, graph_memory=0)
     v = direction(kept.dim)
     with kept.curvature(kept.x0) as curvature:
         expected = curvature @ v
-    monkeypatch.setattr("hessrun.objective.risk._GRAPH_BYTES", 0)
-    with kept.curvature(kept.x0) as curvature:
+    with rebuilt.curvature(rebuilt.x0) as curvature:
         assert torch.equal(curvature @ v, expected)
         assert torch.equal(curvature @ v, expected)
 
@@ -179,6 +178,8 @@ def test_weight_decay_per_pattern_enters_value_gradient_and_hessian(decay, weigh
         ({"weight_decay": {"*": -1.0}}, r"weight_decay\[\*\]=-1.0: must be"),
         ({"weight_decay": {"wieght": 1.0}}, "no parameter matches 'wieght'; there are weight, bias"),
         ({"chunk_size": 0}, "chunk_size=0: must be a whole number, 1 or above"),
+        ({"graph_memory": -1}, "graph_memory=-1: must be a whole number, 0 or above"),
+        ({"graph_memory": 1e9}, "graph_memory=1000000000.0: must be a whole number, 0 or above"),
     ],
 )
 def test_options_out_of_range(options, message):

@@ -83,3 +83,24 @@ def test_dropout_that_is_off_is_fine():
     ):
         risk = build(module, 5)
         assert risk.evaluate(risk.x0).is_finite()
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (nn.MultiheadAttention(2, 1, dropout=0.1, batch_first=True), "MultiheadAttention '1'"),
+        (nn.TransformerEncoderLayer(2, 1, 4, batch_first=True), "Dropout"),
+        (nn.LSTM(2, 2, num_layers=2, dropout=0.1), "LSTM '1'"),
+    ],
+)
+def test_dropout_inside_attention_and_recurrent_layers(part, message):
+    with pytest.raises(
+        ObjectiveError, match=rf"The model is random: switch off its randomness in .*{message}.* eval mode"
+    ):
+        build(nn.Sequential(nn.Linear(2, 2), part), 5)
+
+
+@pytest.mark.parametrize("loss", [lambda a, b: (a.detach() - b).pow(2).mean(), lambda a, b: b.pow(2).mean()])
+def test_a_loss_without_a_graph(loss):
+    with pytest.raises(ObjectiveError, match="The loss has no graph: compute it from the outputs"):
+        build(nn.Linear(2, 2), 5, loss=loss)
