@@ -38,6 +38,10 @@ class Spectrum:
     preconditioned_largest, preconditioned_smallest: [k], descending and ascending, extreme eigenvalues of H B^-1, B the
     quasi-Newton matrix of the method; preconditioned_condition: their |lambda|max / |lambda|min, nan where they do not
     tell. Empty and nan where there is no B or where it is not positive definite.
+    stability_limit: 2 / lr of gradient descent without momentum at this step: where the largest eigenvalue lies above
+    it, the next steps leave a quadratic model; nan for other methods.
+    matrix: `hessian`, or `gauss_newton` where that was asked for; parameters: the patterns of the names it is
+    restricted to, `*` is all of them.
     noise_floor, noise_floor_source: what rounding leaves of a zero eigenvalue, and how that was found.
     converged: every residual is below its tolerance.
     complete: no eigenvalue beyond the reported ends was found by the search that confirms them.
@@ -64,6 +68,9 @@ class Spectrum:
     preconditioned_largest: Array = field(default_factory=_empty)
     preconditioned_smallest: Array = field(default_factory=_empty)
     preconditioned_condition: float = float("nan")
+    stability_limit: float = float("nan")
+    matrix: str = "hessian"
+    parameters: str = "*"
     noise_floor: float = float("nan")
     noise_floor_source: str = ""
     converged: bool = True

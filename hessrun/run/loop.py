@@ -16,7 +16,7 @@ from hessrun.problems.problem import Problem
 from hessrun.run.budget import Budget, Progress, decide, is_spent
 from hessrun.run.clock import Clock
 from hessrun.run.listener import Listener, Outcome
-from hessrun.run.probe import Probe
+from hessrun.run.probe import Probe, with_stability_limit
 from hessrun.status import Status
 
 _CHECK_WITHOUT_EVALUATION = 10
@@ -273,7 +273,7 @@ class Loop:
             except NotFiniteError:  # a run that diverges may be finite where its Hessian is not: there is no spectrum
                 return
         with self._clock.on("logging"):
-            self.listener.spectrum(spectrum, x)
+            self.listener.spectrum(with_stability_limit(spectrum, self.optimizer), x)
 
     def _end(self, state: State, status: Status) -> Outcome:
         if self._best is None:

@@ -1,26 +1,29 @@
 """Looks at the curvature of the training loss on a schedule, off the optimizer's clock."""
 
-import time
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
-from hessrun.curvature import extremes, from_eigenvalues, spectrum
+from hessrun.curvature import from_eigenvalues
 from hessrun.errors import OptionError
 from hessrun.objective import Objective
-from hessrun.optimizers import Insight
+from hessrun.optimizers import SGD, Insight, Optimizer
 from hessrun.options import boolean, choice, integer
 from hessrun.record import Spectrum
+from hessrun.run.looking import look_at, method_for
 
 
 @dataclass(frozen=True)
 class Probe:
     """The Hessian's spectrum at chosen steps; the first and the last step always.
 
-    kind: `exact` (all eigenvalues), `lanczos` (the extreme ones), `off`, or `auto`: exact up to `exact_limit`
-    parameters, extreme above.
+    kind: `exact` (all eigenvalues), `lanczos` (the extreme ones), `density` (all of them as random vectors see them),
+    `off`, or `auto`: exact up to `exact_limit` parameters, extreme above.
     schedule: `every` (each `every` steps) or `logarithmic` (1, 2, 4, 8 ...).
-    eigenvalues: how many at each end where not all are computed.
+    eigenvalues: how many at each end by `lanczos`, 1 or above.
+    random_vectors, products: of a density, how many vectors and how many products for each, 1 or above.
     quasi_newton: a row at each of these steps that says how far a quasi-Newton matrix is from the Hessian
     (`curvature.diagnose`).
     """
@@ -30,14 +33,18 @@ class Probe:
     every: int = 10
     exact_limit: int = 4000
     eigenvalues: int = 10
+    random_vectors: int = 10
+    products: int = 80
     quasi_newton: bool = False
 
     def __post_init__(self) -> None:
-        choice("curvature.kind", self.kind, ("auto", "exact", "lanczos", "off"))
+        choice("curvature.kind", self.kind, ("auto", "exact", "lanczos", "density", "off"))
         choice("curvature.schedule", self.schedule, ("logarithmic", "every"))
         integer("curvature.every", self.every, minimum=1)
         integer("curvature.exact_limit", self.exact_limit, minimum=0)
         integer("curvature.eigenvalues", self.eigenvalues, minimum=1)
+        integer("curvature.random_vectors", self.random_vectors, minimum=1)
+        integer("curvature.products", self.products, minimum=1)
         boolean("curvature.quasi_newton", self.quasi_newton)
         if self.quasi_newton and self.is_off:
             raise OptionError("curvature.quasi_newton=True: curvature=off looks at nothing; choose another kind.")
@@ -59,16 +66,26 @@ class Probe:
     ) -> tuple[Spectrum, Tensor | None]:
         """The spectrum at x, and what makes the next look cheaper.
 
-        objective: with counts of its own. insight: its eigenvalues are used where they belong to this step.
-        memory: what the last look gave back.
+        insight: its eigenvalues are used where they belong to this step. memory: what the last look gave back.
         """
-        began = time.perf_counter()
-        before = objective.counts
         if insight.eigenvalues is not None and insight.eigenvalues_step == step:
-            found = from_eigenvalues(insight.eigenvalues, step=step, source="optimizer")
-        elif self.kind == "exact" or (self.kind == "auto" and objective.dim <= self.exact_limit):
-            found = spectrum(objective, x, step=step)
-        else:
-            found, memory = extremes(objective, x, step=step, k=min(self.eigenvalues, objective.dim), start=memory)
-        spent = objective.counts - before
-        return replace(found, products=spent.products, seconds=time.perf_counter() - began), memory
+            return from_eigenvalues(insight.eigenvalues, step=step, source="optimizer"), memory
+        found, vectors = look_at(
+            objective,
+            x,
+            method=method_for(self.kind, objective.dim, self.exact_limit),
+            k=min(self.eigenvalues, objective.dim),
+            probes=self.random_vectors,
+            steps=self.products,
+            start=memory,
+            step=step,
+        )
+        return found, memory if vectors is None else vectors
+
+
+def with_stability_limit(spectrum: Spectrum, optimizer: Optimizer[Any]) -> Spectrum:
+    """The spectrum with 2 / lr, above which a step of gradient descent diverges on a quadratic; others as they are."""
+    if not isinstance(optimizer, SGD) or optimizer.momentum > 0:
+        return spectrum
+    lr = optimizer.lr * optimizer.schedule.factor(spectrum.step)
+    return replace(spectrum, stability_limit=2 / lr if lr > 0 else math.inf)
