@@ -73,8 +73,8 @@ def _family(network: Network) -> dict[str, Optimizer[Any]]:
     return {
         "NewtonCG": NewtonCG(),
         "NewtonCG, products in float32, 40 pairs": NewtonCG(product_dtype="float32", preconditioner=40),
-        "NewtonCG, the same, 15 products a step": NewtonCG(
-            product_dtype="float32", preconditioner=40, max_cg_iterations=15
+        "NewtonCG, products in float32, 80 pairs, 12 products a step": NewtonCG(
+            product_dtype="float32", preconditioner=80, max_cg_iterations=12
         ),
         f"NewtonCG, products on {sample} examples": NewtonCG(product_batch_size=sample),
         "NewtonCGLineSearch": NewtonCGLineSearch(),
