@@ -13,6 +13,8 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun -m optimizer=sgd,newton,bfgs,lbfgs seed=0,1,2    a sweep: every combination, one run each
   hessrun report [RUNS...] [--out DIR]                     the comparison: figures, tables, prose, one page
   hessrun status [DIR]                                     how the runs below a folder stand, also while they run
+  hessrun spectrum RUN [--step K] [--layers 'fc*']         eigenvalues at a point that a run kept; or at the start:
+  hessrun spectrum model=mlp dataset=digits                --kind gauss_newton, --method exact, lanczos or density
   hessrun list [GROUP]                                     what can be chosen: datasets, models, optimizers ...
   hessrun export RUN [--out FILE]                          a run's trained weights as a state_dict
   hessrun --cfg job [overrides]                            the configuration that a command would run
@@ -46,6 +48,12 @@ def _status(arguments: Sequence[str]) -> int:
     return status(arguments)
 
 
+def _spectrum(arguments: Sequence[str]) -> int:
+    from hessrun.cli.spectrum import spectrum
+
+    return spectrum(arguments)
+
+
 def _export(arguments: Sequence[str]) -> int:
     from hessrun.cli.export import export
 
@@ -56,6 +64,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "report": _report,
     "status": _status,
+    "spectrum": _spectrum,
     "export": _export,
 }
 

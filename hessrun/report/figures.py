@@ -23,7 +23,7 @@ _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _KNOWN = ("gd", "newton", "bfgs", "lbfgs", "adam", "sgd", "torch_lbfgs", "adamw")
 _WIDE = 8.0  # a ratio beyond which an axis is logarithmic
-_SETTINGS: Any = {
+SETTINGS: Any = {
     "svg.hashsalt": "hessrun",
     "svg.fonttype": "path",
     "font.size": 9,
@@ -73,7 +73,8 @@ def looks(entries: Sequence[Entry]) -> dict[str, Look]:
     }
 
 
-def _render(figure: Figure, name: str, caption: str) -> Picture:
+def render(figure: Figure, name: str, caption: str) -> Picture:
+    """The figure in all formats, with one legend below its panels of all that is labelled in them."""
     FigureCanvasAgg(figure)
     shown: dict[str, Artist] = {}
     for axes in figure.axes:
@@ -140,7 +141,7 @@ def _curves(group: Group, name: str, wanted: Sequence[tuple[str, str]], *, log: 
     caption += "median over seeds, band from least to greatest. Lines go as far as every seed has rows."
     if any(panel.get_xscale() == "log" for panel in panels):
         caption += " Where an axis is logarithmic, the start at 0 is not on it."
-    return _render(figure, name, caption)
+    return render(figure, name, caption)
 
 
 def _extremes(group: Group, name: str) -> Picture | None:
@@ -175,7 +176,7 @@ def _extremes(group: Group, name: str) -> Picture | None:
         tick_plainly(panel.yaxis, panel.get_ylim())
         panel.set(xlabel="iterations", ylabel=kind)
     caption = f"{group.title}: Hessian spectra over training, median over the seeds probed at a step."
-    return _render(figure, name, caption)
+    return render(figure, name, caption)
 
 
 def _spectrum(group: Group, name: str) -> Picture | None:
@@ -206,13 +207,13 @@ def _spectrum(group: Group, name: str) -> Picture | None:
         tick_plainly(panel.yaxis, panel.get_ylim())
     caption = f"{group.title}: all eigenvalues of the Hessian, sorted, for the first seed of each optimizer"
     caption += f"; shaded: the largest noise floor, {max(floors):.2g}." if floors else "."
-    return _render(figure, name, caption)
+    return render(figure, name, caption)
 
 
 def figures(group: Group, prefix: str) -> list[Picture]:
     """All figures that the group has data for."""
     accuracies = (("validation_accuracy", "passes"), ("test_accuracy", "passes"))
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         found = [
             _curves(group, f"{prefix}-loss", [("train_loss", axis) for axis in AXES], log=_is_positive(group)),
             _curves(group, f"{prefix}-gradient", [("gradient_norm", axis) for axis in AXES], log=True),

@@ -1,0 +1,103 @@
+"""The points of `hessrun spectrum`: those that a run kept, and the start of a problem that overrides name."""
+
+import pickle
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessrun.cli.build import build_problem
+from hessrun.cli.device import device_of, dtype_of, set_threads
+from hessrun.cli.spectrum import Point
+from hessrun.errors import HessrunError, OptionError, RecordError
+from hessrun.options import integer
+from hessrun.record import Run, read_run
+from hessrun.record.schema import CHECKPOINT, POINTS, step_file
+
+_DAMAGE = (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
+
+
+def point_of_run(folder: Path, step: int | None) -> Point:
+    """The point that a run kept at `step`, or its newest one.
+
+    Raises RecordError for a folder that holds no run or no point, or a damaged one, OptionError for a step that has
+    none.
+    """
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: there is no such folder.")
+    run = read_run(folder)
+    final = _final(run)
+    kept = {int(path.stem) for path in (folder / POINTS).glob("*.npz") if path.stem.isdecimal()}
+    known = sorted(kept | ({final[0]} if final else set()))
+    if not known:
+        raise RecordError(f"{folder}: keeps no point: it ended before its first probe, or ran with curvature=off.")
+    at = known[-1] if step is None else step
+    if at not in known:
+        raise OptionError(f"--step {at}: this run kept no point there; it has {', '.join(map(str, known))}.")
+    values = final[1] if final and at == final[0] else _kept(folder / step_file(POINTS, at))
+    dtype, device = dtype_of(run.config["dtype"]), device_of("auto")
+    problem = build_problem(run.config, {}, dtype, device)
+    x = values.to(dtype=dtype, device=device)
+    if len(x) != problem.train.dim:
+        raise RecordError(f"{folder}: its point has {len(x):,} numbers, its problem {problem.train.dim:,}: damaged.")
+    return Point(problem.train, x, at, f"{folder.name} at step {at}", folder / "spectrum")
+
+
+def _final(run: Run) -> tuple[int, Tensor] | None:
+    """The step and the vector of the checkpoint; None without one."""
+    path = run.path / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        return int(content["step"]), content["x"]
+    except _DAMAGE as error:
+        raise RecordError(f"{path}: damaged, no vector can be read from it ({type(error).__name__}).") from None
+
+
+def _kept(path: Path) -> Tensor:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return torch.from_numpy(data["x"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise RecordError(f"{path}: no readable point ({error}).") from None
+
+
+def point_of_overrides(words: Sequence[str]) -> Point:
+    """The start of the problem that overrides name, as a run would start. Raises HessrunError, one line."""
+    config, choices = _resolved(words)
+    integer("seed", config["seed"], minimum=0)
+    set_threads(config["threads"])
+    problem = build_problem(config, choices, dtype_of(config["dtype"]), device_of(config["device"]))
+    title = f"{problem.facts.name}, seed {config['seed']}, at the start"
+    return Point(problem.train, problem.x0, 0, title, Path(config["outputs"]) / "spectrum")
+
+
+def _resolved(words: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from hessrun.cli.app import register_sweeper
+    from hessrun.cli.messages import one_line
+    from hessrun.cli.retarget import retarget
+
+    register_sweeper()
+    try:
+        with initialize_config_module("hessrun.conf", version_base="1.3"):
+            composed = compose("config", overrides=list(words), return_hydra_config=True)
+        choices = {key.split("@")[0]: str(name) for key, name in composed.hydra.runtime.choices.items()}
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise HessrunError(one_line(error, words)) from error
+    if not isinstance(resolved, dict):
+        raise TypeError("a configuration is a mapping")
+    config, names = retarget({str(key): value for key, value in resolved.items()}, words)
+    return config, choices | names
