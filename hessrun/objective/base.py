@@ -16,6 +16,9 @@ from hessrun.errors import ObjectiveError, OptionError
 from hessrun.linalg.memory import require_matrices
 from hessrun.objective.counts import Counter, EvaluationCounts
 
+# Of a Hessian, this many columns are asked for at once: a graph that is not kept is made once for all of them.
+_COLUMNS = 64
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -177,14 +180,14 @@ class Objective(ABC):
         return hessian
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
-        """The Hessian by products with the unit vectors, symmetrised, and the number of columns propagated."""
+        """The Hessian by products with blocks of unit vectors, symmetrised, and the number of columns propagated."""
         with self._curvature(x, "hessian") as curvature:
             hessian = torch.empty(self.dim, self.dim, dtype=self.dtype, device=self.device)
-            unit = torch.zeros(self.dim, dtype=self.dtype, device=self.device)
-            for i in range(self.dim):
-                unit[i] = 1
-                hessian[i] = curvature._product(unit)
-                unit[i] = 0
+            for start in range(0, self.dim, _COLUMNS):
+                rows = hessian[start : start + _COLUMNS]
+                units = torch.zeros_like(rows)
+                units.diagonal(start).fill_(1)
+                rows.copy_(curvature._product(units.T).T)
         return (hessian + hessian.T).mul_(0.5), self.dim
 
     @abstractmethod

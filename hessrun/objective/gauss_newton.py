@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from hessrun.objective.products import in_shapes, vector_jacobian_products
+
 
 class GaussNewtonGraph:
     """One linearisation of the outputs and of the loss's gradient in them; then G v = J'(H (J v)) for many v.
@@ -42,3 +44,13 @@ class GaussNewtonGraph:
             self._outputs, self._leaves, HJv, retain_graph=True, allow_unused=True, materialize_grads=True
         )
         return torch.cat([part.reshape(-1) for part in parts])
+
+    def products(self, rows: Tensor) -> Tensor:
+        """G times each row, [k, n]; raises where an operation has no rule for a batch."""
+        if not self._pulled or not self._slope.requires_grad:
+            return torch.zeros_like(rows)
+        vectors = in_shapes(rows, self._leaves)
+        JV = vector_jacobian_products(self._pulled, [self._u], [vectors[i] for i in self._active])
+        HJV = vector_jacobian_products([self._slope], [self._at], JV)
+        parts = vector_jacobian_products([self._outputs], self._leaves, HJV)
+        return torch.cat([part.flatten(1) for part in parts], dim=1)

@@ -1,5 +1,6 @@
 """Products with a curvature matrix: one linearisation, then many products on its cached graph."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -11,9 +12,39 @@ from hessrun.objective.base import Curvature, Objective
 
 
 class ProductGraph(Protocol):
-    """A symmetric matrix through its products, the vectors given in the leaves' shapes."""
+    """A symmetric matrix through its products: one with a vector in the leaves' shapes, or many with rows [k, n]."""
 
     def product(self, vectors: Sequence[Tensor]) -> Tensor: ...
+
+    def products(self, rows: Tensor) -> Tensor: ...
+
+
+class Batching:
+    """How many products are made in one pass over a graph; one from the first operation on that cannot be batched.
+
+    size: 1 or above. One is shared by all that differentiate the same module, so that a failure is not repeated.
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+
+
+def in_shapes(rows: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of rows [k, n] that belong to each leaf, [k, *shape]."""
+    parts = torch.split(rows, [leaf.numel() for leaf in leaves], dim=1)
+    return [part.reshape(len(rows), *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+
+
+def vector_jacobian_products(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], rows: Sequence[Tensor]
+) -> list[Tensor]:
+    """sum_o rows_o[i]' d outputs_o / d input, all i at once: rows [k, *output], a result [k, *input] for each input."""
+    found = torch.autograd.grad(outputs, inputs, rows, retain_graph=True, allow_unused=True, is_grads_batched=True)
+    # materialize_grads would give zeros without the first dimension.
+    return [
+        given.new_zeros(len(rows[0]), *given.shape) if part is None else part
+        for part, given in zip(found, inputs, strict=True)
+    ]
 
 
 class GradientGraph:
@@ -42,12 +73,21 @@ class GradientGraph:
         )
         return torch.cat([part.reshape(-1) for part in parts])
 
+    def products(self, rows: Tensor) -> Tensor:
+        """H times each row, [k, n]; raises where an operation has no rule for a batch."""
+        if not self._gradients:
+            return torch.zeros_like(rows)
+        vectors = in_shapes(rows, self._leaves)
+        parts = vector_jacobian_products(self._gradients, self._leaves, [vectors[i] for i in self._active])
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
 
 class GraphCurvature(Curvature):
     """A curvature matrix as a sum of graphs, one per chunk of examples, plus a diagonal.
 
-    build: makes the graphs, one after the other; keep: hold them all, or make them anew for every product where they
+    build: makes the graphs, one after the other; keep: hold them all, or make them anew for every call where they
     would not fit; split: a flat vector [n] in the leaves' shapes; diagonal: weight decay, a number or [n].
+    batching: how many columns of V [n, k] go through a graph at once; one where it is not given.
     """
 
     def __init__(
@@ -58,25 +98,44 @@ class GraphCurvature(Curvature):
         *,
         keep: bool = True,
         diagonal: Tensor | float = 0.0,
+        batching: Batching | None = None,
     ) -> None:
         super().__init__(objective)
         self._build, self._split, self._diagonal = build, split, diagonal
+        self._batching = batching or Batching()
         self._graphs = list(build()) if keep else None
         self._is_closed = False
 
     def _product(self, vectors: Tensor) -> Tensor:
         if self._is_closed:
             raise ObjectiveError("This curvature is closed: make its products before, or ask for another one.")
-        if vectors.ndim == 2:
-            return torch.stack([self._single(v) for v in vectors.unbind(1)], dim=1)
-        return self._single(vectors)
+        if vectors.ndim == 1:
+            return self._sum(vectors, self._one)
+        rows = vectors.T.contiguous()
+        if self._batching.size > 1 and len(rows) > 1:
+            try:
+                with warnings.catch_warnings():
+                    # An operation without a rule of its own is looped over with a warning, slower than single products.
+                    warnings.filterwarnings("error", message=".*batching rule")
+                    return self._sum(rows, self._at_once).T.contiguous()
+            except (RuntimeError, ValueError, UserWarning):
+                self._batching.size = 1
+        return self._sum(rows, self._one_by_one).T.contiguous()
 
-    def _single(self, vector: Tensor) -> Tensor:
-        total = self._diagonal * vector
-        parts = self._split(vector)
+    def _sum(self, vectors: Tensor, multiply: Callable[[ProductGraph, Tensor], Tensor]) -> Tensor:
+        total = self._diagonal * vectors
         for graph in self._build() if self._graphs is None else self._graphs:
-            total = total + graph.product(parts)
+            total = total + multiply(graph, vectors)
         return total
+
+    def _one(self, graph: ProductGraph, vector: Tensor) -> Tensor:
+        return graph.product(self._split(vector))
+
+    def _one_by_one(self, graph: ProductGraph, rows: Tensor) -> Tensor:
+        return torch.stack([self._one(graph, row) for row in rows])
+
+    def _at_once(self, graph: ProductGraph, rows: Tensor) -> Tensor:
+        return torch.cat([graph.products(block) for block in torch.split(rows, self._batching.size)])
 
     def close(self) -> None:
         self._graphs, self._is_closed = None, True

@@ -18,7 +18,7 @@ from hessrun.objective.gauss_newton import GaussNewtonGraph
 from hessrun.objective.inspection import refuse_unfit_module, saved_numbers_per_example
 from hessrun.objective.layers import LayeredHessian, agrees
 from hessrun.objective.layout import ParameterLayout
-from hessrun.objective.products import GradientGraph, GraphCurvature, ProductGraph
+from hessrun.objective.products import Batching, GradientGraph, GraphCurvature, ProductGraph
 from hessrun.options import integer, non_negative
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -26,6 +26,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 # A chunk keeps about this many numbers for its backward pass: 32 MiB in float64, where larger chunks gain nothing.
 _NUMBERS_PER_CHUNK = 2**22
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 4096
+# In a network so small that its forward pass over all examples keeps no more numbers than this (1 MiB in float32), a
+# product costs the calls more than the arithmetic, and this many are made together: from there on they lose.
+_BATCHED_NUMBERS, _BATCH = 2**18, 16
 # Double backward keeps about this many times what the forward pass keeps.
 _GRAPH_FACTOR = 4
 
@@ -74,6 +77,7 @@ class EmpiricalRisk(Objective):
             integer("chunk_size", chunk_size, minimum=1)
         integer("graph_memory", graph_memory, minimum=0)
         self.graph_memory = graph_memory
+        self._batching = Batching(_BATCH)
         self.chunk_size = chunk_size or max(
             _SMALLEST_CHUNK, min(_LARGEST_CHUNK, _NUMBERS_PER_CHUNK // max(1, self._saved))
         )
@@ -241,7 +245,8 @@ class EmpiricalRisk(Objective):
                 yield made
 
         keep = self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR <= self.graph_memory
-        return GraphCurvature(self, graphs, self.layout.views, keep=keep, diagonal=self._decay)
+        batching = self._batching if keep and self._saved * self.n_batch <= _BATCHED_NUMBERS else None
+        return GraphCurvature(self, graphs, self.layout.views, keep=keep, diagonal=self._decay, batching=batching)
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
         """By layers where the module allows it, verified with one random product, which is one column more."""
