@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -30,6 +31,7 @@ def run_hydra(words: Sequence[str]) -> int:
     # An installed script does not see the working folder; the user's classes are there.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    words = ["dry_run=true" if word == "--dry-run" else word for word in words]
     _refuse_unknown_flags(words)
     register_sweeper()
     register_own_experiments(words)
@@ -66,18 +68,21 @@ def register_sweeper() -> None:
 
 
 def register_own_experiments(words: Sequence[str]) -> None:
-    """Make `experiment=NAME` name the folder of the runs, and nothing else, where no shipped experiment has the name.
+    """Make `experiment=NAME` name the folder of the runs, and nothing else, where there is no experiment of the name.
 
-    A name that looks like a misspelt one is left for Hydra to refuse; a file of the user's (--config-dir) comes first.
+    Experiments are those shipped and those in --config-dir. What looks like a misspelt name of one is left for Hydra
+    to refuse.
     """
-    shipped = groups()["experiment"]
-    for word in words:
-        key, _, value = word.partition("=")
-        for name in (part.strip("\"' ") for part in value.split(",")) if key == "experiment" else ():
-            if name.isprintable() and name not in ("", "null", *shipped) and not nearest(name, shipped):
-                ConfigStore.instance().store(
-                    group="experiment", name=name, node={"experiment": name}, package="_global_", provider="hessrun"
-                )
+    known = set(groups()["experiment"])
+    folder = get_args_parser().parse_known_args(list(words))[0].config_dir
+    if folder is not None:
+        known |= {file.stem for file in Path(folder, "experiment").glob("*.yaml")}
+    values = [word.removeprefix("experiment=") for word in words if word.startswith("experiment=")]
+    for name in [part.strip("\"' ") for value in values for part in value.split(",")]:
+        if name not in ("", "null", *known) and not nearest(name, known):
+            ConfigStore.instance().store(
+                group="experiment", name=name, node={"experiment": name}, package="_global_", provider="hessrun"
+            )
 
 
 def _refuse_unknown_flags(words: Sequence[str]) -> None:
@@ -110,7 +115,9 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
     try:
         config, names = retarget(config, HydraConfig.get().overrides.task)
         choices = choices | names
-        return run_job(config, choices)
+        outcome = run_job(config, choices)
+        OUTCOMES.is_stopped |= outcome.exit_code == 1 and config["on_error"] == "stop"
+        return outcome
     except HessrunError as error:
         return _refused(choices, str(error))
 

@@ -74,6 +74,12 @@ def test_every_line_search_is_a_choice(search: str) -> None:
     assert made.optimizer.line_search.c1 == 1e-4
 
 
+@pytest.mark.parametrize("name", FOUND["experiment"])
+def test_every_experiment_is_built_and_lands_in_its_own_folder(name: str) -> None:
+    assert experiment(f"experiment={name}").folder.parent.name == name
+    assert experiment(f"experiment={name}", "seed=5").folder.name.split("-")[-2] == "s5"
+
+
 def test_the_identity_is_of_what_changes_the_path() -> None:
     def name(*words: str) -> str:
         return experiment("optimizer=lbfgs", *words).folder.name

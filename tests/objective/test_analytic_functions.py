@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hessrun.errors import OptionError
-from hessrun.objective.analytic import quadratic, rosenbrock
+from hessrun.objective.analytic import quadratic, rosenbrock, spiked_wishart
 
 
 @pytest.mark.parametrize("n", [2, 4, 10])
@@ -33,6 +33,19 @@ def test_quadratic(n, condition_number, spacing):
     assert f.evaluate(made.minimiser).value.item() == made.minimum == 0
 
 
+@pytest.mark.parametrize("spikes", [[], [5.0], (5, 4, 3.5)])
+def test_a_spiked_wishart_matrix_is_a_wishart_matrix_and_its_spikes(spikes):
+    made, bare = spiked_wishart(40, spikes=spikes, seed=3), spiked_wishart(40, spikes=[], seed=3)
+    A, W = made.objective.hessian(made.x0), bare.objective.hessian(bare.x0)
+    added = torch.zeros(40, dtype=torch.float64)
+    added[: len(spikes)] = torch.tensor(spikes, dtype=torch.float64)
+    assert torch.allclose(A - W, added.diag(), atol=1e-13)
+    assert torch.linalg.eigvalsh(W)[0] > 0
+    assert W.trace().item() / 40 == pytest.approx(1.0, abs=5 * 2**0.5 / 40)
+    assert made.objective.evaluate(made.minimiser).value.item() == made.minimum == 0
+    assert torch.equal(made.x0, torch.zeros(40, dtype=torch.float64))
+
+
 def test_quadratics_are_a_function_of_their_seed_and_touch_no_global_generator():
     state = torch.get_rng_state()
     first, same, other = (quadratic(5, seed=seed) for seed in (1, 1, 2))
@@ -52,6 +65,13 @@ def test_quadratics_are_a_function_of_their_seed_and_touch_no_global_generator()
         (lambda: quadratic(3, condition_number=""), "condition_number=''"),
         (lambda: quadratic(3, spacing="log"), "spacing='log': must be one of logarithmic, linear"),
         (lambda: quadratic(3, seed=-1), "seed=-1"),
+        (lambda: spiked_wishart(0), "n=0: must be a whole number, 1 or above"),
+        (lambda: spiked_wishart(2), "must be a list of at most n=2 numbers, 0 or above"),
+        (lambda: spiked_wishart(9, spikes=5.0), "spikes=5.0: must be a list"),
+        (lambda: spiked_wishart(9, spikes="543"), "spikes='543': must be a list"),
+        (lambda: spiked_wishart(9, spikes=[5.0, -1.0]), "-1.0 is no finite number, 0 or above"),
+        (lambda: spiked_wishart(9, spikes=[float("nan")]), "nan is no finite number, 0 or above"),
+        (lambda: spiked_wishart(9, seed=-1), "seed=-1"),
     ],
 )
 def test_wrong_options(make, message):
