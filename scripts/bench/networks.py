@@ -19,16 +19,17 @@ L2 = 1e-3
 
 @dataclass(frozen=True)
 class Network:
-    """A module with its examples. module: the start; inputs: [N, d]; targets: [N] classes."""
+    """A module with its examples. module: the start; inputs: [N, ...]; targets: [N] classes; l2: weight decay."""
 
     module: nn.Module
     inputs: Tensor
     targets: Tensor
+    l2: float = L2
 
     @cached_property
     def risk(self) -> EmpiricalRisk:
         """The function that is minimised."""
-        return EmpiricalRisk(self.module, cross_entropy, self.inputs, self.targets, weight_decay=L2)
+        return EmpiricalRisk(self.module, cross_entropy, self.inputs, self.targets, weight_decay=self.l2)
 
     def problem(self, seed: int = 0) -> SupervisedProblem:
         """The same as a problem with its minibatches."""
@@ -45,7 +46,7 @@ class Network:
             views = (part.view(shape) for part, shape in zip(torch.split(theta, sizes), shapes, strict=True))
             parameters = dict(zip(names, views, strict=True))
             outputs = torch.func.functional_call(self.module, parameters, (self.inputs,))
-            return cross_entropy(outputs, self.targets) + 0.5 * L2 * torch.dot(theta, theta)
+            return cross_entropy(outputs, self.targets) + 0.5 * self.l2 * torch.dot(theta, theta)
 
         return f
 

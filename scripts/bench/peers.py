@@ -1,6 +1,5 @@
 """How scipy, torch and torchmin are called: on the same function, all tolerances at 0 so that none stops early."""
 
-import importlib.util
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor
 from hessrun.objective import Objective
 
 # The modules that the benchmark imports, and the packages that bring them.
-_PACKAGES = {"scipy": "scipy", "torchmin": "pytorch-minimize"}
+PACKAGES = {"scipy": "scipy", "torchmin": "pytorch-minimize"}
 _TORCHMIN_TOLERANCES = {
     "bfgs": {"gtol": 0.0, "xtol": 0.0, "gtd_tol": 0.0},
     "l-bfgs": {"gtol": 0.0, "xtol": 0.0, "gtd_tol": 0.0, "history_size": 10},
@@ -34,11 +33,6 @@ class PeerRun:
     x: Tensor
     iterations: int
     evaluations: int
-
-
-def missing_packages() -> list[str]:
-    """The packages to install before the benchmark can run."""
-    return [package for module, package in _PACKAGES.items() if importlib.util.find_spec(module) is None]
 
 
 def torch_lbfgs(

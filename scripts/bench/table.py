@@ -32,6 +32,11 @@ class Row:
         return cls(what, ours, peer, times(ratio), f">= {limit:g}x", ratio >= limit)
 
     @classmethod
+    def within(cls, what: str, found: float, limit: float) -> "Row":
+        """found: an error of ours, at most `limit` in the same unit."""
+        return cls(what, f"{found:.2g}", "", "", f"<= {limit:g}", found <= limit)
+
+    @classmethod
     def count(cls, what: str, ours: int, peer: str, least: int, of: int) -> "Row":
         """ours: how many of `of` problems, at least `least`."""
         return cls(what, f"{ours} of {of}", peer, "", f">= {least}", ours >= least)

@@ -1,0 +1,1 @@
+"""The benchmark behind `scripts/bench_curvature`: a section a file, each of which yields rows of one table."""
