@@ -4,17 +4,18 @@ Single vectors; full reorthogonalisation, twice; restarts that keep the wanted R
 residuals are small, a confirmation follows: the pairs found stay in the basis and some steps are taken from a fresh
 random direction, since a Krylov space holds but one vector of a repeated eigenvalue's eigenspace.
 
-Legend: V [n, j] orthonormal basis, W = H V its images, T = V'W its projection, theta and Y the eigenpairs of T; a Ritz
-pair is (theta, V y), and its residual W y - theta V y needs no further product.
+Legend: n the order of H; m how many vectors the basis holds; `hessrun.linalg.krylov_basis` has the others.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hessrun.errors import NotFiniteError, OptionError
+from hessrun.errors import OptionError
+from hessrun.linalg.krylov_basis import KrylovBasis, Look, Wanted
+from hessrun.linalg.memory import require_matrices
 from hessrun.options import integer, non_negative
 
 _BASIS = 40
@@ -25,8 +26,9 @@ _CONFIRM_STEPS = {torch.float64: 12}
 _CONFIRM_STEPS_ELSE = 30
 # A neighbour whose distance shrinks by less than this share over a stride will not overtake.
 _SLOW = 0.1
-# What is left of a vector after orthogonalisation is rounding below this many eps of its length.
-_BREAKDOWN = 100
+# A warm start is taken up as a whole where it misses an invariant space by this many tolerances at most: adding the
+# residuals makes them smaller by about as much.
+_NEAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -56,129 +58,6 @@ class Eigenpairs:
     message: str
 
 
-@dataclass
-class _Wanted:
-    """Which Ritz values are asked for, of values in ascending order."""
-
-    smallest: int
-    largest: int
-    magnitude: int
-
-    @property
-    def count(self) -> int:
-        return max(self.smallest + self.largest, self.magnitude)
-
-    def ends(self, theta: Tensor) -> tuple[int, int]:
-        """How many at the lower and at the upper end."""
-        if self.magnitude == 0:
-            return self.smallest, self.largest
-        top = theta.abs().topk(min(self.magnitude, len(theta))).indices
-        negative = int((theta[top] < 0).sum())
-        return negative, len(top) - negative
-
-    def select(self, theta: Tensor, extra: int = 0) -> Tensor:
-        """Indices of the wanted ones, and of `extra` more, next to them, shared between the ends."""
-        low, high = self.ends(theta)
-        low_extra = extra * low // max(1, low + high)
-        index = torch.arange(len(theta), device=theta.device)
-        return index[(index < low + low_extra) | (index >= len(theta) - high - (extra - low_extra))]
-
-
-@dataclass
-class _Look:
-    """The Ritz decomposition of a basis: all theta and Y, and values and residuals of the wanted pairs."""
-
-    theta: Tensor
-    Y: Tensor
-    index: Tensor
-    residuals: Tensor
-    worst: Tensor
-    ends: tuple[int, int]
-
-    @property
-    def values(self) -> Tensor:
-        return self.theta[self.index]
-
-    @property
-    def neighbours(self) -> list[float]:
-        """How far the next Ritz value is from the wanted ones, at each end that is wanted."""
-        (low, high), j = self.ends, len(self.theta)
-        if low + high >= j:
-            return []
-        gaps = [float(self.theta[low] - self.theta[low - 1])] if low > 0 else []
-        return gaps + ([float(self.theta[j - high] - self.theta[j - high - 1])] if high > 0 else [])
-
-
-@dataclass
-class _Basis:
-    apply: Callable[[Tensor], Tensor]
-    V: Tensor
-    W: Tensor
-    generator: torch.Generator
-    size: int = 0
-    products: int = 0
-    noise: float = 0.0
-    scale: float = field(default=0.0)
-
-    @property
-    def is_full(self) -> bool:
-        """The basis spans the whole space."""
-        return self.size == self.V.shape[0]
-
-    def expand(self, direction: Tensor | None) -> None:
-        """Add the part of `direction` [n] orthogonal to the basis, or a random one where nothing is left of it."""
-        v = None if direction is None else self._orthonormal(direction)
-        while v is None:
-            random = torch.randn(self.V.shape[0], generator=self.generator, dtype=torch.float64, device="cpu")
-            v = self._orthonormal(random.to(self.V))
-        self.V[:, self.size] = v
-        self.W[:, self.size] = self.apply(v)
-        self.size += 1
-        self.products += 1
-
-    def _orthonormal(self, direction: Tensor) -> Tensor | None:
-        length = float(torch.linalg.vector_norm(direction))
-        V, v = self.V[:, : self.size], direction
-        for _ in range(2):
-            v = v - V @ (V.T @ v)
-        left = float(torch.linalg.vector_norm(v))
-        eps = torch.finfo(self.V.dtype).eps
-        # Rounding is all there is: of the direction, or of a residual that belongs to a converged pair.
-        if not left > _BREAKDOWN * eps * max(length, eps * self.scale):
-            return None
-        v = v / left
-        v = v - V @ (V.T @ v)
-        return v.div_(torch.linalg.vector_norm(v))
-
-    def last_image(self) -> Tensor:
-        return self.W[:, self.size - 1]
-
-    def look(self, wanted: _Wanted) -> _Look:
-        V, W = self.V[:, : self.size], self.W[:, : self.size]
-        T = (V.T @ W).double()
-        if not bool(T.isfinite().all()):
-            raise NotFiniteError("The products with the matrix are not finite: there are no eigenvalues at this point.")
-        self.noise = max(self.noise, float(torch.linalg.matrix_norm((T - T.T) / 2, 2)))
-        theta, Y = torch.linalg.eigh((T + T.T) / 2)
-        self.scale = max(self.scale, float(theta.abs().max()))
-        index = wanted.select(theta)
-        y = Y[:, index].to(V.dtype)
-        R = W @ y - (V @ y) * theta[index].to(V.dtype)
-        residuals = torch.linalg.vector_norm(R, dim=0).double()
-        return _Look(theta, Y, index, residuals, R[:, int(residuals.argmax())], wanted.ends(theta))
-
-    def vectors(self, look: _Look) -> Tensor:
-        """The wanted Ritz vectors, [n, p]."""
-        return self.V[:, : self.size] @ look.Y[:, look.index].to(self.V.dtype)
-
-    def compress(self, look: _Look, index: Tensor) -> None:
-        """Keep the Ritz vectors of `index` alone."""
-        y, j = look.Y[:, index].to(self.V.dtype), self.size
-        self.size = len(index)
-        for A in (self.V, self.W):
-            A[:, : self.size] = A[:, :j] @ y
-
-
 def lanczos(
     apply: Callable[[Tensor], Tensor],
     n: int,
@@ -192,6 +71,7 @@ def lanczos(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     device: torch.device | None = None,
+    metric: Callable[[Tensor], Tensor] | None = None,
 ) -> Eigenpairs:
     """The extreme eigenpairs of a symmetric H, given by v [n] -> H v [n].
 
@@ -199,17 +79,21 @@ def lanczos(
     tolerance: on residuals and on the noise, relative to the largest |theta|, 0 or above.
     max_products: 1 or above, by default 10 n + 1000; at least as many as the pairs asked for are made.
     start: [n, s], vectors near the wanted ones (those of a matrix nearby), or None. seed: of the random directions.
-    Memory: two matrices [n, m], m about 40, or twice the number of pairs where those are more.
+    metric: v [n] -> P v with P symmetric and positive definite. The pairs are then those of H P, which is self-adjoint
+    in the inner product u'P v; lengths, orthonormality and residuals are those of this inner product.
+    Memory: three matrices [n, m] (four with a metric), m about 40, or twice the number of pairs where those are more.
 
-    Raises OptionError for options outside their ranges, NotFiniteError where a product is not finite.
+    Raises OptionError for options outside their ranges and for a metric that is met to be indefinite, NotFiniteError
+    where a product is not finite, TooLargeError where the memory does not suffice.
     """
     wanted = _checked(n, smallest, largest, magnitude, tolerance, max_products, start, seed)
     confirm = _CONFIRM_STEPS.get(dtype, _CONFIRM_STEPS_ELSE)
-    m = min(n, max(_BASIS, 2 * wanted.count + 16, wanted.count + confirm + 4))
+    held = 0 if start is None else 2 * start.shape[1] + _STRIDE
+    m = min(n, max(_BASIS, 2 * wanted.count + 16, wanted.count + confirm + 4, held))
     limit = max(10 * n + 1000 if max_products is None else max_products, min(n, wanted.count))
-    empty = torch.zeros(n, m, dtype=dtype, device=device)
-    basis = _Basis(apply, empty, empty.clone(), torch.Generator().manual_seed(seed))
-    basis.expand(None if start is None else _combination(start.to(empty), basis.generator))
+    empty = _allocated(n, m, dtype, device, arrays=2 if metric is None else 3)
+    basis = KrylovBasis(apply, empty, torch.Generator().manual_seed(seed), metric)
+    _begin(basis, wanted, start, tolerance)
     while True:
         look = basis.look(wanted)
         small = len(look.index) >= min(n, wanted.count) and bool((look.residuals <= tolerance * basis.scale).all())
@@ -227,40 +111,61 @@ def lanczos(
         if basis.products >= limit:
             return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=False)
         direction = look.worst
-        if basis.size + 1 > m:
-            _make_room(basis, look, wanted, 1)
+        _make_room(basis, look, wanted, 1)
         basis.expand(direction)
-        for _ in range(min(_STRIDE - 1, m - basis.size)):
-            basis.expand(basis.last_image())
+        basis.steps(_STRIDE - 1)
 
 
-def _combination(start: Tensor, generator: torch.Generator) -> Tensor:
-    """One vector that holds all of `start`, so that what follows is a Krylov space.
+def _allocated(n: int, m: int, dtype: torch.dtype, device: torch.device | None, *, arrays: int) -> Tensor:
+    device = torch.get_default_device() if device is None else device
+    what = f"Lanczos with {m} vectors"
+    # A restart and the residuals need one array more.
+    require_matrices((arrays + 1) * m / n, n, dtype, device, what=what, instead="fewer eigenvalues")
+    return torch.zeros(n, m, dtype=dtype, device=device)
 
-    The vectors themselves would be none: each of their residuals points elsewhere, and following them one by one took
-    up to three times the products of a cold start.
+
+def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: float) -> None:
+    """The first vectors: a random one, or what `start` is worth.
+
+    The first is a random combination s of the start vectors. What H s leaves outside their span says how far they are
+    from an invariant space. Where it is small, as after a short step of training, all of them are taken up, and their
+    images may be all that is needed. Where it is not, what follows s is a Krylov space like that of a cold start, with
+    the other eigenvectors damped: with the vectors themselves in the basis each residual would point elsewhere, and
+    following them one by one took up to three times the products of a cold start.
     """
-    return start @ torch.randn(start.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(start)
+    if start is None:
+        basis.expand(None)
+        return
+    start = start.to(basis.V)
+    basis.expand(start @ basis.random(start.shape[1]))
+    if basis.misses(start) > _NEAR * tolerance:
+        return
+    for v in start.unbind(1):
+        if basis.room > 0:
+            basis.expand_within(v)
+    look = basis.look(wanted)
+    # One step of block Lanczos, for the pairs that need it.
+    for r in look.R[:, look.residuals > tolerance * basis.scale].unbind(1):
+        if basis.room > 0:
+            basis.expand_within(r)
 
 
-def _confirmation(basis: _Basis, wanted: _Wanted, steps: int, allowed: float, limit: int) -> tuple[_Look, bool]:
+def _confirmation(basis: KrylovBasis, wanted: Wanted, steps: int, allowed: float, limit: int) -> tuple[Look, bool]:
     """Steps from a fresh random direction, with the pairs found in the basis; and whether they came to rest.
 
     They go on while the Ritz values next to the wanted ones still approach them fast: in a cluster a fixed number of
     steps would end just short of a value that belongs among the wanted.
     """
     basis.expand(None)
-    for _ in range(min(steps - 1, basis.V.shape[1] - basis.size)):
-        basis.expand(basis.last_image())
+    basis.steps(steps - 1)
     look = basis.look(wanted)
     while not basis.is_full:
         if basis.products >= limit:
             return look, False
-        before, direction = look.neighbours, basis.last_image().clone()
+        before, direction = look.neighbours, basis.W[:, basis.size - 1].clone()
         _make_room(basis, look, wanted, _STRIDE)
         basis.expand(direction)
-        for _ in range(min(_STRIDE - 1, basis.V.shape[1] - basis.size)):
-            basis.expand(basis.last_image())
+        basis.steps(_STRIDE - 1)
         look = basis.look(wanted)
         pairs = zip(before, look.neighbours, strict=False)
         if all(old - new <= max(allowed, _SLOW * new) for old, new in pairs):
@@ -268,7 +173,7 @@ def _confirmation(basis: _Basis, wanted: _Wanted, steps: int, allowed: float, li
     return look, True
 
 
-def _make_room(basis: _Basis, look: _Look, wanted: _Wanted, steps: int) -> None:
+def _make_room(basis: KrylovBasis, look: Look, wanted: Wanted, steps: int) -> None:
     """Restart with the wanted Ritz vectors and half of the others, so that at least `steps` more fit."""
     m, n = basis.V.shape[1], basis.V.shape[0]
     if basis.size + steps <= m or m == n:
@@ -279,7 +184,7 @@ def _make_room(basis: _Basis, look: _Look, wanted: _Wanted, steps: int) -> None:
 
 
 def _result(
-    basis: _Basis, look: _Look, vectors: Tensor, wanted: _Wanted, tolerance: float, *, confirmed: bool
+    basis: KrylovBasis, look: Look, vectors: Tensor, wanted: Wanted, tolerance: float, *, confirmed: bool
 ) -> Eigenpairs:
     allowed = tolerance * basis.scale
     small, clean = bool((look.residuals <= allowed).all()), basis.noise <= allowed
@@ -323,7 +228,7 @@ def _checked(
     max_products: int | None,
     start: Tensor | None,
     seed: int,
-) -> _Wanted:
+) -> Wanted:
     integer("n", n, minimum=1)
     for name, count in (("smallest", smallest), ("largest", largest), ("magnitude", magnitude)):
         integer(name, count, minimum=0)
@@ -337,4 +242,4 @@ def _checked(
         integer("max_products", max_products, minimum=1)
     if start is not None and (start.ndim != 2 or start.shape[0] != n or start.shape[1] < 1):
         raise OptionError(f"start must be vectors [{n}, s], s 1 or above; got {list(start.shape)}.")
-    return _Wanted(smallest, largest, magnitude)
+    return Wanted(smallest, largest, magnitude)

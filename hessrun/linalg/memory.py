@@ -1,5 +1,6 @@
 """Refuses a dense matrix that does not fit, before it is allocated."""
 
+import math
 import os
 
 import torch
@@ -17,13 +18,18 @@ def available_bytes(device: torch.device) -> int:
 def require_matrices(
     count: float, n: int, dtype: torch.dtype, device: torch.device, *, what: str, instead: str
 ) -> None:
-    """Raise TooLargeError unless `count` matrices [n, n] fit into `available_bytes`."""
+    """Raise TooLargeError unless the memory of `count` matrices [n, n] fits into `available_bytes`."""
     needed, limit = int(count * n * n * dtype.itemsize), available_bytes(device)
     if needed > limit:
         raise TooLargeError(
-            f"{what} at n = {n:,} needs {_size(needed)} ({count:g} matrices of {n:,} x {n:,} in {dtype}); "
+            f"{what} at n = {n:,} needs {_size(needed)} ({_shape(count, n)} in {dtype}); "
             f"the limit here is {_size(limit)}, half of the memory of {device.type}. Use {instead} instead."
         )
+
+
+def _shape(count: float, n: int) -> str:
+    """As matrices [n, n], or where that is less than one, as vectors."""
+    return f"{count:g} matrices of {n:,} x {n:,}" if count >= 1 else f"{math.ceil(count * n):,} vectors of {n:,}"
 
 
 def _size(count: int) -> str:

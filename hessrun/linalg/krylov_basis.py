@@ -1,0 +1,191 @@
+"""The basis that thick-restart Lanczos grows, looks at and compresses: orthonormal, with the images of its vectors.
+
+Legend: P the metric, the identity unless one is given; V [n, j] with V'P V = I; Z = P V; W = H Z the images, so that
+T = Z'W is the projection of H P, which is self-adjoint in the inner product u'P v; theta and Y the eigenpairs of T. A
+Ritz pair is (theta, V y), and its residual W y - theta V y needs no further product.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hessrun.errors import NotFiniteError, OptionError
+
+# What is left of a vector after orthogonalisation is rounding below this many eps of its length.
+_BREAKDOWN = 100
+
+
+class IndefiniteMetricError(OptionError):
+    """A metric that is not positive definite: it makes no inner product."""
+
+
+@dataclass
+class Wanted:
+    """Which Ritz values are asked for, of values in ascending order."""
+
+    smallest: int
+    largest: int
+    magnitude: int
+
+    @property
+    def count(self) -> int:
+        return max(self.smallest + self.largest, self.magnitude)
+
+    def ends(self, theta: Tensor) -> tuple[int, int]:
+        """How many at the lower and at the upper end."""
+        if self.magnitude == 0:
+            return self.smallest, self.largest
+        top = theta.abs().topk(min(self.magnitude, len(theta))).indices
+        negative = int((theta[top] < 0).sum())
+        return negative, len(top) - negative
+
+    def select(self, theta: Tensor, extra: int = 0) -> Tensor:
+        """Indices of the wanted ones, and of `extra` more, next to them, shared between the ends."""
+        low, high = self.ends(theta)
+        low_extra = extra * low // max(1, low + high)
+        index = torch.arange(len(theta), device=theta.device)
+        return index[(index < low + low_extra) | (index >= len(theta) - high - (extra - low_extra))]
+
+
+@dataclass
+class Look:
+    """The Ritz decomposition of a basis: all theta and Y, and what the wanted pairs of `index` leave, R [n, p]."""
+
+    theta: Tensor
+    Y: Tensor
+    index: Tensor
+    R: Tensor
+    residuals: Tensor
+    ends: tuple[int, int]
+
+    @property
+    def values(self) -> Tensor:
+        return self.theta[self.index]
+
+    @property
+    def worst(self) -> Tensor:
+        return self.R[:, int(self.residuals.argmax())]
+
+    @property
+    def neighbours(self) -> list[float]:
+        """How far the next Ritz value is from the wanted ones, at each end that is wanted."""
+        (low, high), j = self.ends, len(self.theta)
+        if low + high >= j:
+            return []
+        gaps = [float(self.theta[low] - self.theta[low - 1])] if low > 0 else []
+        return gaps + ([float(self.theta[j - high] - self.theta[j - high - 1])] if high > 0 else [])
+
+
+class KrylovBasis:
+    """At most m vectors of length n like those of `empty` [n, m]; see the file's legend.
+
+    size: how many there are; products: applications of H; noise: the largest ||T - T'||_2 / 2 met; scale: the largest
+    |theta| met.
+    """
+
+    def __init__(
+        self,
+        apply: Callable[[Tensor], Tensor],
+        empty: Tensor,
+        generator: torch.Generator,
+        metric: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self._apply, self._metric, self._generator = apply, metric, generator
+        self.V, self.W = empty, torch.zeros_like(empty)
+        self.Z = self.V if metric is None else torch.zeros_like(empty)
+        self.size, self.products = 0, 0
+        self.noise, self.scale = 0.0, 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """The basis spans the whole space."""
+        return self.size == self.V.shape[0]
+
+    @property
+    def room(self) -> int:
+        """How many vectors more it can hold."""
+        return self.V.shape[1] - self.size
+
+    def expand(self, direction: Tensor | None) -> None:
+        """Add the part of `direction` [n] orthogonal to the basis, or a random one where nothing is left of it."""
+        if direction is None or not self.expand_within(direction):
+            while not self.expand_within(self.random()):
+                pass
+
+    def expand_within(self, direction: Tensor) -> bool:
+        """Add the part of `direction` [n] orthogonal to the basis; False where nothing is left of it but rounding."""
+        length, _ = self._length(direction)
+        v = self._orthogonal(self._orthogonal(direction))
+        left, z = self._length(v)
+        eps = torch.finfo(self.V.dtype).eps
+        # Rounding is all there is: of the direction, or of a residual that belongs to a converged pair.
+        if not left > _BREAKDOWN * eps * max(length, eps * self.scale):
+            return False
+        v = self._orthogonal(v / left)
+        left, z = self._length(v)
+        self.V[:, self.size], self.Z[:, self.size] = v / left, z / left
+        self.W[:, self.size] = self._apply(self.Z[:, self.size])
+        self.size += 1
+        self.products += 1
+        return True
+
+    def steps(self, count: int) -> None:
+        """Lanczos steps from the newest vector, `count` or as many as there is room for."""
+        for _ in range(min(count, self.room)):
+            self.expand(self.W[:, self.size - 1])
+
+    def random(self, length: int | None = None) -> Tensor:
+        """Standard normal numbers, [n] or [length], drawn on the host."""
+        n = self.V.shape[0] if length is None else length
+        return torch.randn(n, generator=self._generator, dtype=torch.float64, device="cpu").to(self.V)
+
+    def misses(self, space: Tensor) -> float:
+        """The share of the newest image that lies outside the span of `space` [n, s], whatever the metric."""
+        w, Q = self.W[:, self.size - 1], torch.linalg.qr(space).Q
+        left = w - Q @ (Q.T @ w)
+        return float(torch.linalg.vector_norm(left) / torch.linalg.vector_norm(w))
+
+    def look(self, wanted: Wanted) -> Look:
+        V, W, Z = (A[:, : self.size] for A in (self.V, self.W, self.Z))
+        T = (Z.T @ W).double()
+        if not bool(T.isfinite().all()):
+            raise NotFiniteError("The products with the matrix are not finite: there are no eigenvalues at this point.")
+        self.noise = max(self.noise, float(torch.linalg.matrix_norm((T - T.T) / 2, 2)))
+        theta, Y = torch.linalg.eigh((T + T.T) / 2)
+        self.scale = max(self.scale, float(theta.abs().max()))
+        index = wanted.select(theta)
+        y = Y[:, index].to(V.dtype)
+        R = W @ y - (V @ y) * theta[index].to(V.dtype)
+        return Look(theta, Y, index, R, self._lengths(R), wanted.ends(theta))
+
+    def vectors(self, look: Look) -> Tensor:
+        """The wanted Ritz vectors, [n, p]."""
+        return self.V[:, : self.size] @ look.Y[:, look.index].to(self.V.dtype)
+
+    def compress(self, look: Look, index: Tensor) -> None:
+        """Keep the Ritz vectors of `index` alone."""
+        y, j = look.Y[:, index].to(self.V.dtype), self.size
+        self.size = len(index)
+        for A in (self.V, self.W) if self.Z is self.V else (self.V, self.W, self.Z):
+            A[:, : self.size] = A[:, :j] @ y
+
+    def _orthogonal(self, v: Tensor) -> Tensor:
+        left: Tensor = v - self.V[:, : self.size] @ (self.Z[:, : self.size].T @ v)
+        return left
+
+    def _length(self, v: Tensor) -> tuple[float, Tensor]:
+        """sqrt(v'P v), and P v."""
+        if self._metric is None:
+            return float(torch.linalg.vector_norm(v)), v
+        z = self._metric(v)
+        square, size = float(torch.dot(v, z)), float(torch.linalg.vector_norm(v) * torch.linalg.vector_norm(z))
+        if square <= 0 < size:
+            raise IndefiniteMetricError(f"The metric is not positive definite: v'P v = {square:.1e} for some v.")
+        return square**0.5, z
+
+    def _lengths(self, R: Tensor) -> Tensor:
+        if self._metric is None:
+            return torch.linalg.vector_norm(R, dim=0).double()
+        return torch.tensor([self._length(r)[0] for r in R.unbind(1)], dtype=torch.float64, device=R.device)
