@@ -5,6 +5,7 @@ from hessrun.curvature.density import Density, density
 from hessrun.curvature.diagnosis import diagnose
 from hessrun.curvature.exact import from_eigenvalues, spectrum
 from hessrun.curvature.lanczos import as_spectrum, eigenvalues, extremes
+from hessrun.curvature.preconditioned import preconditioned, with_preconditioned
 from hessrun.curvature.trace import TraceEstimate, trace
 from hessrun.linalg.lanczos import Eigenpairs
 
@@ -21,6 +22,8 @@ __all__ = [
     "eigenvalues",
     "extremes",
     "from_eigenvalues",
+    "preconditioned",
     "spectrum",
     "trace",
+    "with_preconditioned",
 ]

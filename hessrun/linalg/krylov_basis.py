@@ -187,5 +187,6 @@ class KrylovBasis:
 
     def _lengths(self, R: Tensor) -> Tensor:
         if self._metric is None:
-            return torch.linalg.vector_norm(R, dim=0).double()
+            lengths: Tensor = torch.linalg.vector_norm(R, dim=0).double()
+            return lengths
         return torch.tensor([self._length(r)[0] for r in R.unbind(1)], dtype=torch.float64, device=R.device)
