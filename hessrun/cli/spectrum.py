@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hessrun.cli.arguments import parse
-from hessrun.errors import OptionError
+from hessrun.errors import OptionError, TooLargeError
 from hessrun.options import choice
 from hessrun.record import Spectrum
 
@@ -20,6 +20,7 @@ OPTIONS = ("--step", "--kind", "--layers", "--method", "--k", "--out")
 _KINDS = ("hessian", "gauss_newton")
 _METHODS = ("auto", "exact", "lanczos", "density")
 _EXACT_LIMIT = 4000
+_ENDS = 10
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def spectrum(arguments: Sequence[str]) -> int:
     kind, method = options.get("--kind", "hessian"), options.get("--method", "auto")
     choice("--kind", kind, _KINDS)
     choice("--method", method, _METHODS)
-    k = _whole("--k", options.get("--k", "10"), 1)
+    k = _whole("--k", options["--k"], 1) if "--k" in options else None
     step = None if "--step" not in options else _whole("--step", options["--step"], 0)
     point = _point(words, step)
     layers = options.get("--layers", "*")
@@ -80,7 +81,7 @@ def _point(words: Sequence[str], step: int | None) -> Point:
     return point_of_overrides(words)
 
 
-def _look(point: Point, *, kind: str, method: str, layers: str, k: int) -> Spectrum:
+def _look(point: Point, *, kind: str, method: str, layers: str, k: int | None) -> Spectrum:
     from hessrun.objective import restrict
     from hessrun.run.looking import look_at, method_for
 
@@ -88,9 +89,13 @@ def _look(point: Point, *, kind: str, method: str, layers: str, k: int) -> Spect
     if layers != "*":
         objective, x = restrict(objective, x, layers.split(","))
     chosen = method_for(method, objective.dim, _EXACT_LIMIT)
-    # Only a number that was asked for is refused: the default asks for what there is.
-    count = min(k, objective.dim) if method == "auto" else k
-    found, _ = look_at(objective, x, method=chosen, matrix=kind, k=count, step=point.step)
+    if k is not None and k > objective.dim:
+        raise OptionError(f"--k {k}: there are only {objective.dim} eigenvalues.")
+    count = min(_ENDS, objective.dim) if k is None else k
+    try:
+        found, _ = look_at(objective, x, method=chosen, matrix=kind, k=count, step=point.step)
+    except TooLargeError as error:
+        raise TooLargeError(f"{error} Here that is --method lanczos or --method density.") from None
     return replace(found, parameters=layers)
 
 

@@ -18,6 +18,7 @@ from hessrun.report.figures import figures
 from hessrun.report.groups import Group, grouped
 from hessrun.report.page import Section, html, markdown
 from hessrun.report.prose import conclusion, discussion, setting
+from hessrun.report.spectra_figures import spectra_figures
 from hessrun.report.summary import summary
 
 MARKER = "report.json"
@@ -125,7 +126,8 @@ def _sections(
             tables.runs(group, f"{prefix}-runs"),
         ]
         kept = [table for table in made if table is not None]
-        results.append(Section(f"Results: {group.title}", [setting(group)], figures(group, prefix), kept))
+        pictures = [*figures(group, prefix), *spectra_figures(group, prefix)]
+        results.append(Section(f"Results: {group.title}", [setting(group)], pictures, kept))
         texts.append(Section(f"Discussion: {group.title}", discussion(group)))
         answers.append(Section(f"Conclusion: {group.title}", conclusion(group)))
     sections = [*results, *texts, *answers]

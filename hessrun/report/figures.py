@@ -80,8 +80,9 @@ def render(figure: Figure, name: str, caption: str) -> Picture:
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         shown |= dict(zip(labels, handles, strict=True))
-    columns = max(1, min(4, int(figure.get_figwidth() * 13 / (8 + max(map(len, shown))))))
-    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns, frameon=False)
+    columns = max(1, min(4, int(figure.get_figwidth() * 13 / (8 + max(map(len, shown), default=0)))))
+    if shown:
+        figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns, frameon=False)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # laid out once, not again for each format
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hessrun.record import Spectrum
 from hessrun.report.decades import Decades, densities
@@ -29,6 +30,9 @@ def spectrum_figure(spectrum: Spectrum, name: str, title: str) -> Picture:
         axes = figure.subplots()
         each = densities(spectrum, decades)
         if each is None:
+            decades = Decades.of(
+                [np.concatenate(known)], 0.1 * float(np.abs(np.concatenate(known)).min(initial=np.inf))
+            )
             _draw_ends(axes, spectrum)
         else:
             _draw_density(axes, spectrum, decades, each)
@@ -37,7 +41,11 @@ def spectrum_figure(spectrum: Spectrum, name: str, title: str) -> Picture:
             axes.axvspan(-floor, floor, color="0.85", linewidth=0, zorder=0, label="noise floor")
         axes.set_xscale("symlog", linthresh=decades.threshold)
         tick_plainly(axes.xaxis, axes.get_xlim())
-        tick_plainly(axes.yaxis, axes.get_ylim())
+        if each is None:
+            axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+        else:
+            tick_plainly(axes.yaxis, axes.get_ylim())
+        axes.set_title(f"{_MATRICES.get(spectrum.matrix, spectrum.matrix)} of {title}", fontsize=9)
         axes.set_xlabel("eigenvalue (loss per squared unit of the parameters)")
         return render(figure, name, _caption(spectrum, title, decades))
 
@@ -86,7 +94,7 @@ def _draw_ends(axes: Axes, spectrum: Spectrum) -> None:
             label=label,
         )
     axes.set_ylabel("rank from its end")
-    axes.invert_yaxis()
+    axes.set_ylim(max(spectrum.largest.size, spectrum.smallest.size, 1) + 0.5, 0.5)
 
 
 def _caption(spectrum: Spectrum, title: str, decades: Decades) -> str:
@@ -94,6 +102,7 @@ def _caption(spectrum: Spectrum, title: str, decades: Decades) -> str:
     part = "" if spectrum.parameters == "*" else f", restricted to {spectrum.parameters}"
     text = f"{title}: {'ends of the spectrum' if spectrum.kind == 'lanczos' else 'spectral density'} of {what}{part}"
     text += f" ({spectrum.n:,} parameters). The axis is linear within ±{decades.threshold:.0e}"
+    text += f"; noise floor {spectrum.noise_floor:.1e}"
     if spectrum.kind == "lanczos":
         return text + "; bars are residuals."
     if spectrum.kind == "density":
