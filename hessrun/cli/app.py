@@ -113,9 +113,10 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
     from hessrun.cli.retarget import retarget
 
     try:
-        config, names = retarget(config, HydraConfig.get().overrides.task)
+        overrides = list(HydraConfig.get().overrides.task)
+        config, names = retarget(config, overrides)
         choices = choices | names
-        outcome = run_job(config, choices)
+        outcome = run_job(config, choices, overrides)
         OUTCOMES.is_stopped |= outcome.exit_code == 1 and config["on_error"] == "stop"
         return outcome
     except HessrunError as error:

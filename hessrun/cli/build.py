@@ -22,6 +22,8 @@ from hessrun.run.recording import CheckpointPlan
 
 # What cannot change the path that a run takes, and so is no part of its identity.
 _NOT_IDENTITY = (
+    "on_error",
+    "dry_run",
     "outputs",
     "experiment",
     "progress",
@@ -59,6 +61,8 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     integer("log_every", config["log_every"], minimum=1)
     choice("progress", config["progress"], ("auto", "on", "off"))
     boolean("force", config["force"])
+    boolean("dry_run", config["dry_run"])
+    choice("on_error", config["on_error"], ("continue", "stop"))
     for name in ("outputs", "experiment"):
         if not isinstance(config[name], str) or not config[name]:
             raise OptionError(f"{name}={config[name]!r}: must be a folder's name.")

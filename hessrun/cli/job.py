@@ -2,12 +2,13 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
 
 from hessrun.cli.build import build, identity
+from hessrun.cli.forecast import forecast
 from hessrun.cli.outcomes import OUTCOMES, JobOutcome
 from hessrun.cli.progress import Bar
 from hessrun.cli.summary import print_summary
@@ -19,9 +20,13 @@ from hessrun.status import Status
 _SIGNAL_BASE = 128
 
 
-def run_job(config: dict[str, Any], choices: dict[str, str]) -> JobOutcome:
+def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence[str] = ()) -> JobOutcome:
     """Raises HessrunError for whatever is wrong before the run has started."""
+    if OUTCOMES.is_stopped:
+        return JobOutcome(choices.get("optimizer", ""), "not run", "an earlier cell failed, and on_error=stop", 0)
     wanted = build(config, choices)
+    if config["dry_run"]:
+        return forecast(wanted, force=config["force"], overrides=" ".join(overrides))
     show = config["progress"] == "on" or (config["progress"] == "auto" and sys.stderr.isatty())
     try:
         found = claim(wanted, force=config["force"], differing=_differing(config))

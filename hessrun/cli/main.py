@@ -12,6 +12,7 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun optimizer=lbfgs model=mlp                        one run; the defaults need no network and end in seconds
   hessrun -m optimizer=sgd,newton,bfgs,lbfgs seed=0,1,2    a sweep: every combination, one run each
   hessrun report [RUNS...] [--out DIR]                     the comparison: figures, tables, prose, one page
+  hessrun suite NAME [--dry-run]                           the cells of a YAML, each optimizer with its own settings
   hessrun status [DIR]                                     how the runs below a folder stand, also while they run
   hessrun spectrum RUN [--step K] [--layers 'fc*']         eigenvalues at a point that a run kept; or at the start:
   hessrun spectrum model=mlp dataset=digits                --kind gauss_newton, --method exact, lanczos or density
@@ -42,6 +43,12 @@ def _report(arguments: Sequence[str]) -> int:
     return report(arguments)
 
 
+def _suite(arguments: Sequence[str]) -> int:
+    from hessrun.cli.suite import suite
+
+    return suite(arguments)
+
+
 def _status(arguments: Sequence[str]) -> int:
     from hessrun.cli.standing import status
 
@@ -64,6 +71,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "report": _report,
     "status": _status,
+    "suite": _suite,
     "spectrum": _spectrum,
     "export": _export,
 }

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 class JobOutcome:
     """One cell, in words that cross processes.
 
-    name: the run's folder or the overrides; state: finished, diverged, failed, interrupted, skipped or refused;
+    name: the run's folder or the overrides; state: finished, diverged, failed, interrupted, skipped or refused,
+    or what a dry run found;
     line: a sentence; exit_code: what the command would exit with for this cell alone.
     loss, seconds, steps: of its last row, where there is one.
     """
@@ -23,9 +24,15 @@ class JobOutcome:
 
 @dataclass
 class Outcomes:
-    """expected: cells of the sweep, 0 for a single run; found: those that have ended."""
+    """expected: cells of the sweep, 0 for a single run; found: those that have ended.
+
+    cells: the overrides of each cell of a suite, in place of the product of a sweep; is_stopped: a cell failed, and
+    none is to follow.
+    """
 
     expected: int = 0
+    cells: list[list[str]] | None = None
+    is_stopped: bool = False
     found: list[JobOutcome] = field(default_factory=list)
 
     def exit_code(self) -> int:

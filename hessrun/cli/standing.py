@@ -17,7 +17,7 @@ def status(arguments: Sequence[str]) -> int:
     _, paths = parse(arguments, verb="status", options=())
     if not paths and not Path("outputs").is_dir():
         raise RecordError("outputs: there is no such folder; run something first, or name a folder of runs.")
-    outcomes = [_standing(folder) for folder in find_runs(paths or ["outputs"])]
+    outcomes = [standing(folder) for folder in find_runs(paths or ["outputs"])]
     print_table(outcomes)
     unfinished = Counter(outcome.state for outcome in outcomes)["cut off"]
     if unfinished:
@@ -25,7 +25,8 @@ def status(arguments: Sequence[str]) -> int:
     return 1 if any(outcome.exit_code for outcome in outcomes) else 0
 
 
-def _standing(folder: Path) -> JobOutcome:
+def standing(folder: Path) -> JobOutcome:
+    """How the run of a folder stands, as the tables show it."""
     try:
         run = read_run(folder)
     except RecordError as error:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from hessrun.cli.outcomes import JobOutcome
 from hessrun.run import Ended, Experiment
 
-_EXPLAINED = ("failed", "refused", "interrupted", "diverged", "damaged")
+# Of a dry run.
+_AHEAD = ("new", "to extend")
+_EXPLAINED = ("failed", "refused", "interrupted", "diverged", "damaged", "new", "to extend", "not run")
 
 
 def print_summary(experiment: Experiment, ended: Ended) -> None:
@@ -46,7 +48,13 @@ def print_table(outcomes: Sequence[JobOutcome]) -> None:
         print(f"{one.name:<{width}}  {one.state:<11}  {loss}  {seconds}  {steps}{reason}")
     tally = Counter(outcome.state for outcome in outcomes)
     print(f"{_count(len(outcomes), 'cell')}: {', '.join(f'{count} {state}' for state, count in tally.items())}")
-    print("next: hessrun report")
+    if any(outcome.state in _AHEAD for outcome in outcomes):
+        known = [one.seconds for one in outcomes if one.seconds is not None]
+        rest = _count(len(outcomes) - len(known), "cell")
+        print(f"to come: about {sum(known):,.0f} s, and {rest} the like of which has not run")
+        print("next: the same without --dry-run")
+    else:
+        print("next: hessrun report")
 
 
 def _count(number: int, word: str) -> str:

@@ -63,7 +63,7 @@ def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict
             "experiment=NAME."
         )
     was_done = run.state in (RunState.FINISHED, RunState.DIVERGED)
-    if was_done and _ended_by(run, experiment.budget):
+    if was_done and would_end(run, experiment.budget):
         return Claim(None, (f"already finished: {folder} (force=true runs it anew, beside it)",))
     point, complaints = newest(folder, experiment.manifest.get("run_id", ""), experiment.problem.x0.device)
     manifest = _continued(run.manifest, experiment.manifest, point, complaints)
@@ -75,8 +75,8 @@ def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict
     return Claim(replace(experiment, lock=lock, resume=point, manifest=manifest), tuple(complaints))
 
 
-def _ended_by(run: Run, budget: Budget) -> bool:
-    """Whether a run that is done would have ended where it did under this budget too."""
+def would_end(run: Run, budget: Budget) -> bool:
+    """Whether a run that is done would have ended where it did under this budget too; there would be nothing to do."""
     status = Status(run.status.get("status", Status.CONVERGED))
     if not status.is_of_the_budget or not run.trace:
         return True

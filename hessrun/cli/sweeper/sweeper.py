@@ -17,7 +17,9 @@ ConfigStore.instance().store(
 
 
 class HessrunSweeper(BasicSweeper):
-    """The product of the sweep's overrides, composed and checked as a whole before the first cell runs.
+    """The product of the sweep's overrides, or the cells of a suite under each of them.
+
+    All are composed and checked before the first runs.
 
     Hydra's own sweeper writes multirun.yaml and stops at the first cell that raises; here the cells' outcomes are
     kept for the closing table (`hessrun.cli.outcomes`), also where a launcher ran them in other processes.
@@ -29,6 +31,9 @@ class HessrunSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         self.overrides = self.split_arguments(overrides, self.max_batch_size)
+        if OUTCOMES.cells is not None:
+            swept = [words for batch in self.overrides for words in batch]
+            self.overrides = [[[*cell, *words] for words in swept for cell in OUTCOMES.cells]]
         OUTCOMES.expected = sum(len(batch) for batch in self.overrides)
         returns, first = [], 0
         for batch in self.overrides:
