@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from hessrun.errors import OptionError
-from hessrun.linalg.memory import require_matrices
-from hessrun.linalg.quadrature import quadrature
+from hessrun.linalg.memory import available_bytes, require_matrices
+from hessrun.linalg.quadrature import quadratures
 from hessrun.objective import Objective
 from hessrun.options import integer, positive
 from hessrun.record import Spectrum
 
 _BANDWIDTH = 0.01
+_MARGIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,73 @@ class Density:
     @property
     def bandwidth(self) -> float:
         """The default width of `on`: 1 % of the range of the nodes, 0 included; 0 for the zero matrix."""
-        return _BANDWIDTH * (max(0.0, float(self.nodes.max())) - min(0.0, float(self.nodes.min())))
+        return _BANDWIDTH * _range(self.nodes)
 
-    def on(self, grid: Tensor, bandwidth: float | None = None) -> tuple[Tensor, Tensor]:
+    def on(
+        self, grid: Tensor, bandwidth: float | None = None, linear_threshold: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The density smoothed by a Gaussian, at the points of grid [g]: its mean [g], and the standard error of that.
 
-        bandwidth: the Gaussian's standard deviation, above 0, in units of the eigenvalues. With one probe the error is
-        nan. The area under the mean is 1.
+        bandwidth: the Gaussian's standard deviation, above 0, in units of the eigenvalues; 1 % of the range by default.
+        linear_threshold: None; or t above 0: the smoothing and the density are those over the axis
+        asinh(lambda / t), whose unit is an e-folding far from 0 (see `grid`), and bandwidth is in its units.
+        With one probe the error is nan. The area under the mean over the axis is 1.
         Raises OptionError for options outside their ranges, and for the zero matrix where no bandwidth is given.
         """
         if grid.ndim != 1:
             raise OptionError(f"grid must be points [g]; got {list(grid.shape)}.")
+        points, nodes = grid.double().cpu(), self.nodes
+        if linear_threshold is not None:
+            positive("linear_threshold", linear_threshold)
+            points, nodes = (points / linear_threshold).asinh(), (nodes / linear_threshold).asinh()
         if bandwidth is None and self.bandwidth == 0:
             raise OptionError("All eigenvalues are 0, which sets no scale: give a bandwidth, a finite number above 0.")
-        width = self.bandwidth if bandwidth is None else bandwidth
+        width = _BANDWIDTH * _range(nodes) if bandwidth is None else bandwidth
         positive("bandwidth", width)
-        points = grid.double().cpu()
         # Probe by probe, and so in the memory of one probe's [m, g].
         each = torch.stack(
             [
                 w @ torch.exp(-0.5 * ((points - theta[:, None]) / width) ** 2)
-                for theta, w in zip(self.nodes, self.weights, strict=True)
+                for theta, w in zip(nodes, self.weights, strict=True)
             ]
         ) / (width * math.sqrt(2 * math.pi))
         return each.mean(0), _standard_error(each)
+
+    def grid(self, points: int, linear_threshold: float | None = None) -> Tensor:
+        """Points [points] for `on` that cover all nodes, evenly spaced on a linear or on a symmetric logarithmic axis.
+
+        linear_threshold: None for a linear axis; or t above 0, in units of the eigenvalues, for one on which asinh of
+        lambda / t is even: linear within t of 0, logarithmic beyond. `noise` is the t below which all is rounding.
+        points: 2 or above. The nodes at the ends are one bandwidth inside; with a logarithmic axis, by its own measure,
+        3 % of the axis.
+        Raises OptionError for options outside their ranges, and for the zero matrix, which has no axis.
+        """
+        integer("points", points, minimum=2)
+        if linear_threshold is not None:
+            positive("linear_threshold", linear_threshold)
+        if self.bandwidth == 0:
+            raise OptionError("All eigenvalues are 0, which sets no scale: there is no grid to cover them.")
+        low, high, width = float(self.nodes.min()), float(self.nodes.max()), self.bandwidth
+        if linear_threshold is None:
+            return torch.linspace(low - width, high + width, points, dtype=torch.float64, device="cpu")
+        low, high = math.asinh(low / linear_threshold), math.asinh(high / linear_threshold)
+        margin = _MARGIN * (max(0.0, high) - min(0.0, low))
+        even = torch.linspace(low - margin, high + margin, points, dtype=torch.float64, device="cpu")
+        return linear_threshold * even.sinh()
+
+    def distance(self, eigenvalues: Tensor) -> float:
+        """The Wasserstein-1 distance to exact eigenvalues [n], in their units: the area between the distributions.
+
+        W = integral of |F(t) - G(t)| dt, F the mean of the probes' step functions and G that of the eigenvalues.
+        Raises OptionError where they are no vector of n finite numbers.
+        """
+        if eigenvalues.shape != (self.n,) or not bool(eigenvalues.isfinite().all()):
+            raise OptionError(f"eigenvalues must be {self.n} finite numbers; got {list(eigenvalues.shape)}.")
+        exact = eigenvalues.double().cpu()
+        steps, order = torch.cat([self.nodes.flatten(), exact]).sort()
+        heights = torch.cat([self.weights.flatten() / len(self.weights), torch.full_like(exact, -1 / self.n)])
+        # F - G is constant between two steps.
+        return float((heights[order].cumsum(0)[:-1].abs() * steps.diff()).sum())
 
     def moments(self, k: int) -> tuple[float, float]:
         """The mean of lambda^k over all eigenvalues, tr(H^k) / n, and its standard error; k: 0 or above.
@@ -109,7 +153,8 @@ def density(
     probe's measure is exact.
     seed: of the probes, 0 or above; they are drawn on the host, and are the same on every device.
     kind: one of `objective.curvature_kinds()`. Products are counted on `objective`: pass `objective.uncounted()` to
-    look without being counted. Memory: a matrix [steps, n].
+    look without being counted. Memory: a matrix [steps, n] at least, one for each probe where a quarter of the limit
+    holds them: these go in lock-step.
 
     Raises OptionError for options outside their ranges, NotFiniteError where a product is not finite, TooLargeError
     where the memory does not suffice.
@@ -120,11 +165,17 @@ def density(
     m = min(steps, n)
     require_matrices(m / n, n, dtype, device, what=f"A density of {steps} steps", instead="fewer steps")
     generator = torch.Generator().manual_seed(seed)
+    # Together where all their vectors fit, since products of several at once may be cheaper; in groups elsewhere.
+    group = min(probes, max(1, int(available_bytes(device) // (4 * m * n * dtype.itemsize))))
+    rules = []
     with objective.curvature(x, kind=kind) as curvature:
-        rules = []
-        for _ in range(probes):
-            v = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
-            rules.append(quadrature(lambda v: curvature @ v, v.to(dtype=dtype, device=device), m))
+        for first in range(0, probes, group):
+            starts = [
+                torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
+                for _ in range(min(group, probes - first))
+            ]
+            V = torch.stack(starts, dim=1).to(dtype=dtype, device=device)
+            rules += quadratures(lambda V: curvature @ V, V, m)
     return Density(
         n=n,
         nodes=torch.stack([torch.cat([r.nodes, r.nodes[-1:].expand(m - len(r.nodes))]) for r in rules]),
@@ -132,6 +183,11 @@ def density(
         products=sum(len(r.nodes) for r in rules),
         noise=max(r.noise for r in rules),
     )
+
+
+def _range(nodes: Tensor) -> float:
+    """With 0 included."""
+    return max(0.0, float(nodes.max())) - min(0.0, float(nodes.min()))
 
 
 def _standard_error(each: Tensor) -> Tensor:

@@ -45,31 +45,68 @@ def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> 
 
     Raises OptionError for options outside their ranges, NotFiniteError where a product is not finite.
     """
-    integer("steps", steps, minimum=1)
-    length = torch.linalg.vector_norm(start) if start.ndim == 1 else torch.zeros(())
-    if not 0 < float(length) < math.inf:
+    if start.ndim != 1:
         raise OptionError(f"start must be a finite vector [n] other than 0; got {list(start.shape)}.")
-    m, tiny = min(steps, len(start)), _BREAKDOWN * torch.finfo(start.dtype).eps
-    V, upper = start.new_zeros(m, len(start)), start.new_zeros(m, m)
-    V[0] = start / length
-    beta: list[float] = []
-    size = 0.0
-    for j in range(m):
-        basis, image = V[: j + 1], apply(V[j])
+    return quadratures(lambda V: apply(V[:, 0])[:, None], start[:, None], steps)[0]
+
+
+def quadratures(apply: Callable[[Tensor], Tensor], starts: Tensor, steps: int) -> list[Quadrature]:
+    """The Gauss rules seen from each column of starts [n, p], in lock-step: apply is given blocks V [n, q], q <= p.
+
+    Each is that of `quadrature`; they are independent of each other, and share the calls of H alone. A process whose
+    space closed leaves the blocks. Memory: p matrices [steps, n].
+
+    Raises OptionError for options outside their ranges, NotFiniteError where a product is not finite.
+    """
+    integer("steps", steps, minimum=1)
+    runs = [_Process(start, min(steps, len(start))) for start in starts.unbind(1)]
+    while going := [run for run in runs if not run.is_over]:
+        images = apply(torch.stack([run.newest for run in going], dim=1))
+        for run, image in zip(going, images.unbind(1), strict=True):
+            run.take(image)
+    return [run.rule() for run in runs]
+
+
+class _Process:
+    """One Lanczos process: its vectors so far, and the coefficients of their images."""
+
+    def __init__(self, start: Tensor, m: int) -> None:
+        length = torch.linalg.vector_norm(start)
+        if not 0 < float(length) < math.inf:
+            raise OptionError(f"start must be a finite vector [n] other than 0; got {list(start.shape)}.")
+        self._V, self._upper = start.new_zeros(m, len(start)), start.new_zeros(m, m)
+        self._V[0] = start / length
+        self._beta: list[float] = []
+        self._size, self._j = 0.0, 0
+        self.is_over = self._is_closed = False
+
+    @property
+    def newest(self) -> Tensor:
+        return self._V[self._j]
+
+    def take(self, image: Tensor) -> None:
+        """One step, from the image of the newest vector."""
+        j, m = self._j, len(self._V)
+        basis = self._V[: j + 1]
         coefficients = basis @ image
-        upper[: j + 1, j] = coefficients
+        self._upper[: j + 1, j] = coefficients
         w = image - coefficients @ basis
         w = w - (basis @ w) @ basis
         whole, left = torch.stack((torch.linalg.vector_norm(image), torch.linalg.vector_norm(w))).tolist()
         if not math.isfinite(whole):
             raise NotFiniteError("The products with the matrix are not finite: it has no density at this point.")
-        size = max(size, whole)
-        if not left > tiny * size:
-            return _rule(upper[: j + 1, : j + 1], beta, is_exact=True)
-        if j + 1 < m:
-            beta.append(left)
-            V[j + 1] = w / left
-    return _rule(upper, beta, is_exact=m == len(start))
+        self._size, self._j = max(self._size, whole), j + 1
+        if not left > _BREAKDOWN * torch.finfo(image.dtype).eps * self._size:
+            self.is_over = self._is_closed = True
+        elif j + 1 == m:
+            self.is_over = True
+        else:
+            self._beta.append(left)
+            self._V[j + 1] = w / left
+
+    def rule(self) -> Quadrature:
+        is_exact = self._is_closed or self._j == self._V.shape[1]
+        return _rule(self._upper[: self._j, : self._j], self._beta, is_exact=is_exact)
 
 
 def _rule(upper: Tensor, beta: list[float], *, is_exact: bool) -> Quadrature:

@@ -1,6 +1,7 @@
 """Spectral densities of objectives against dense eigenvalues and against what random-matrix theory foretells."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -298,6 +299,50 @@ def test_vectors_that_do_not_fit_are_refused_before_any_product(monkeypatch: pyt
     with pytest.raises(TooLargeError, match="Use fewer steps instead"):
         density(risk, risk.x0)
     assert risk.counts.products == 0
+
+
+def test_the_distance_to_the_exact_spectrum_is_that_of_scipy() -> None:
+    exact = torch.cat([torch.tensor([8.0, 5.0, 5.0, -2.0]), torch.linspace(-0.5, 1, 96)]).double()
+    objective, x = _objective(_matrix(exact))
+    found = density(objective, x, probes=3, steps=12)
+    assert found.distance(exact.flip(0)) == pytest.approx(_distance(found, exact), rel=1e-10)
+    assert found.distance(exact + 3) == pytest.approx(_distance(found, exact + 3), rel=1e-10)
+    for wrong in (exact[:5], exact * math.nan):
+        with pytest.raises(OptionError, match="100 finite numbers"):
+            found.distance(wrong)
+
+
+def test_a_logarithmic_axis_covers_the_nodes_and_holds_an_area_of_one() -> None:
+    values = torch.cat([torch.tensor([100.0, -3.0]), torch.logspace(-6, -2, 58)])
+    objective, x = _objective(_matrix(values))
+    found = density(objective, x, probes=4, steps=25)
+    for threshold in (None, 1e-7):
+        grid = found.grid(3001, threshold)
+        assert grid.shape == (3001,)
+        assert bool((grid.diff() > 0).all())
+        assert float(grid[0]) < float(found.nodes.min()) < float(found.nodes.max()) < float(grid[-1])
+        mean, _ = found.on(grid, linear_threshold=threshold)
+        axis = grid if threshold is None else (grid / threshold).asinh()
+        # On the linear axis one bandwidth beyond the outermost nodes cuts off a little of them.
+        area = float(torch.trapezoid(mean, axis))
+        assert area == pytest.approx(1, abs=0.01 if threshold is None else 1e-3)
+        torch.testing.assert_close(axis.diff(), axis.diff()[:1].expand(3000), rtol=1e-6, atol=0)
+    # Far from 0 the axis is log(2 lambda / t).
+    assert math.asinh(50 / 1e-7) == pytest.approx(math.log(100 / 1e-7))
+    for wrong in ({"points": 1}, {"points": 5, "linear_threshold": 0.0}):
+        with pytest.raises(OptionError, match=r"points|linear_threshold"):
+            found.grid(**wrong)  # type: ignore[arg-type]
+
+
+def test_probes_in_groups_are_those_of_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    risk = _network()
+    together = density(risk, risk.x0, probes=5, steps=9)
+    # Room for 2 probes of 9 vectors in a quarter of the limit.
+    limit = 4 * 9 * risk.dim * 8 * 2
+    monkeypatch.setattr(sys.modules["hessrun.curvature.density"], "available_bytes", lambda device: limit)
+    apart = density(risk, risk.x0, probes=5, steps=9)
+    torch.testing.assert_close(together.nodes, apart.nodes, rtol=0, atol=1e-12)
+    torch.testing.assert_close(together.weights, apart.weights, rtol=0, atol=1e-10)
 
 
 def test_a_density_as_the_record_keeps_it() -> None:
