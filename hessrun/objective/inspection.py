@@ -79,9 +79,10 @@ def _named(module: nn.Module, kind: type[nn.Module]) -> list[tuple[str, nn.Modul
 
 
 def _drops_out(part: nn.Module) -> bool:
-    """Attention and recurrent layers keep their dropout as a number."""
-    probability = getattr(part, "p" if isinstance(part, nn.modules.dropout._DropoutNd) else "dropout", 0.0)
-    return part.training and isinstance(probability, int | float) and probability > 0
+    if isinstance(part, nn.modules.dropout._DropoutNd):
+        return part.training and part.p > 0
+    # These keep it as a number.
+    return part.training and isinstance(part, nn.MultiheadAttention | nn.RNNBase) and part.dropout > 0
 
 
 def _uses_batch_statistics(part: nn.Module) -> bool:

@@ -119,7 +119,10 @@ class GraphCurvature(Curvature):
                     warnings.filterwarnings("error", message=".*batching rule")
                     return self._sum(rows, self._at_once).T.contiguous()
             except (RuntimeError, ValueError, UserWarning):
+                product = self._sum(rows, self._one_by_one).T.contiguous()
+                # Only now: what fails one by one as well was not the batch's fault.
                 self._batching.size = 1
+                return product
         return self._sum(rows, self._one_by_one).T.contiguous()
 
     def _sum(self, vectors: Tensor, multiply: Callable[[ProductGraph, Tensor], Tensor]) -> Tensor:

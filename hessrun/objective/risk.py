@@ -116,7 +116,7 @@ class EmpiricalRisk(Objective):
         """
         if dtype == self.dtype:
             return self
-        if self._twin is None or self._twin.dtype != dtype or self._twin.counter is not self.counter:
+        if self._twin is None or self._twin.dtype != dtype:
             twin = copy.copy(self)
             twin._adopt(copy.deepcopy(self.module).to(dtype))
             twin.inputs, twin.targets = (
@@ -133,6 +133,9 @@ class EmpiricalRisk(Objective):
                 reason = " ".join(str(error).split())
                 raise OptionError(f"The model or its loss does not run in {dtype}: {reason}") from error
             self._twin = twin
+        if self._twin.counter is not self.counter:
+            self._twin = copy.copy(self._twin)
+            self._twin.counter = self.counter
         return self._twin
 
     def on(self, inputs: Tensor, targets: Tensor) -> "EmpiricalRisk":

@@ -104,10 +104,13 @@ def test_an_operation_that_is_looped_over_with_a_warning_is_made_by_single_produ
     assert blocks == [8]
 
 
-def test_a_product_that_fails_by_itself_still_raises():
+def test_a_product_that_fails_by_itself_still_raises_and_is_not_held_against_batches(blocks):
     risk = EmpiricalRisk(nn.Linear(3, 2), functional.mse_loss, torch.ones(4, 3), torch.ones(4, 2))
-    with risk.curvature(risk.x0) as curvature, pytest.raises(RuntimeError, match="type"):
-        curvature @ torch.ones(risk.dim, 3, dtype=torch.complex64)
+    with risk.curvature(risk.x0) as curvature:
+        with pytest.raises(RuntimeError, match="type"):
+            curvature @ torch.ones(risk.dim, 3, dtype=torch.complex64)
+        curvature @ torch.ones(risk.dim, 3)
+    assert blocks == [3, 3]
 
 
 @pytest.mark.parametrize(("numbers", "expected"), [(2**18, [16, 4]), (100, [])])
