@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import hessrun
+from hessrun.cli.cells import expand
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -37,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_commands_run(words: list[str], folder: Path) -> None:
     """In the order of the README and in one folder; runs are cut to an iteration without spectra."""
-    short = [] if words[0] in ("report", "list") else ["budget.iterations=1", "curvature=off"]
+    short = [] if words[0] in ("report", "list", "status") else ["budget.iterations=1", "curvature=off"]
     if any("/path/to" in word for word in words):
         short = ["--cfg", "job"]
     done = subprocess.run(
@@ -49,7 +51,7 @@ def test_commands_run(words: list[str], folder: Path) -> None:
 
 def test_the_parts_of_ones_own(tmp_path: Path) -> None:
     (own,) = [code for code in PYTHON if code.startswith("# mine.py")]
-    (parts,) = YAML
+    (parts,) = [text for text in YAML if "parts:" in text]
     (tmp_path / "mine.py").write_text(own)
     (tmp_path / "conf" / "optimizer").mkdir(parents=True)
     (tmp_path / "conf" / "optimizer" / "mine.yaml").write_text(parts)
@@ -58,6 +60,11 @@ def test_the_parts_of_ones_own(tmp_path: Path) -> None:
         [sys.executable, "-m", "hessrun", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_suite_of_the_readme_expands() -> None:
+    (suite,) = [text for text in YAML if "cells:" in text]
+    assert len(expand(yaml.safe_load(suite), name="readme")) == 3 * (4 + 2 + 2) - 2
 
 
 def test_examples_in_docstrings() -> None:
