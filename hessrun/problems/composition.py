@@ -32,6 +32,7 @@ def supervised(
     device: torch.device | str = "cpu",
     weight_decay: float | Mapping[str, float] = 0.0,
     chunk_size: int | None = None,
+    graph_memory: int = 2**30,
 ) -> SupervisedProblem:
     """The problem of training a model on a dataset.
 
@@ -43,6 +44,8 @@ def supervised(
     dtype: torch.float32 or float64; the start is drawn in torch's default dtype, so that it is the same in both.
     weight_decay: w >= 0 of the term 1/2 w |x|^2, one number or one per glob pattern on parameter names.
     chunk_size: examples of a chunk, 1 or above; None takes a rule from the model's shapes.
+    graph_memory: bytes that the graphs kept between Hessian-vector products may take, 0 or above; beyond, they are made
+        anew for each product.
 
     Raises OptionError for options outside their ranges and parts that do not fit together, DataError for a dataset
     that cannot be read, ObjectiveError for a model that is not deterministic. torch's global generator is untouched.
@@ -55,7 +58,15 @@ def supervised(
     module = _build(model, data, seed).to(device=device, dtype=dtype)
     train = _on_device(data.train, data, loss, dtype, device)
     _refuse_unfit_output(module, loss, train, data)
-    risk = EmpiricalRisk(module, loss, train.inputs, train.targets, weight_decay=weight_decay, chunk_size=chunk_size)
+    risk = EmpiricalRisk(
+        module,
+        loss,
+        train.inputs,
+        train.targets,
+        weight_decay=weight_decay,
+        chunk_size=chunk_size,
+        graph_memory=graph_memory,
+    )
     held_out = tuple(
         HeldOut(name, risk.on(*_pair(_on_device(split, data, loss, dtype, device))), _classes(split, data, device))
         for name, split in (("validation", data.validation), ("test", data.test))
