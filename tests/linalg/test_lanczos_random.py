@@ -26,11 +26,11 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """n from 1 to 60: groups of a value, each copied, mirrored or clustered, beside a smooth part and a null space."""
+def cases(draw: st.DrawFn, largest_group: int = 8, most: int = 60) -> Case:
+    """n from 1 to `most`: values, each copied, mirrored or clustered, beside a smooth part and a null space."""
     parts = []
     for _ in range(draw(st.integers(1, 4))):
-        value, size = float(draw(st.integers(-5, 5))), draw(st.integers(1, 8))
+        value, size = float(draw(st.integers(-5, 5))), draw(st.integers(1, largest_group))
         kind = draw(st.sampled_from(["copies", "cluster", "mirrored", "single"]))
         if kind == "copies":
             parts.append(torch.full((size,), value))
@@ -41,9 +41,9 @@ def cases(draw: st.DrawFn) -> Case:
             parts.append(torch.tensor([value, -value]))
         else:
             parts.append(torch.tensor([value]))
-    parts.append(draw(st.sampled_from([0.0, 0.5, 2.0])) * torch.linspace(-1, 1, draw(st.integers(0, 20))))
+    parts.append(draw(st.sampled_from([0.0, 0.5, 2.0])) * torch.linspace(-1, 1, draw(st.integers(0, most // 2))))
     parts.append(torch.zeros(draw(st.integers(0, 10))))
-    values = torch.cat(parts).double()[:60]
+    values = torch.cat(parts).double()[:most]
     n = len(values)
     k = draw(st.integers(1, min(n, 8)))
     end = draw(st.sampled_from(["largest", "smallest", "both", "magnitude"]))
@@ -101,6 +101,13 @@ def test_nothing_is_claimed_that_is_not_so(case: Case) -> None:
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_nothing_is_claimed_that_is_not_so_a_thousand_times(case: Case) -> None:
+    _check(case)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(cases(largest_group=25, most=160))
+def test_nothing_is_claimed_that_is_not_so_of_groups_beyond_the_basis(case: Case) -> None:
     _check(case)
 
 
