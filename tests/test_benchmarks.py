@@ -1,4 +1,4 @@
-"""The optimizer benchmark: its ratios and counts by hand, and one quick run that prints every row."""
+"""The two benchmarks: their ratios and counts by hand, and one quick run of each that prints every row."""
 
 import math
 import os
@@ -57,6 +57,32 @@ ROWS = (
     r"order of convergence, gradient descent.* 1 +yes",
 )
 
+# The same for the curvature; rows below a heading are looked for on their own.
+CURVATURE_ROWS = (
+    *(rf"^exact Hessian, digits MLP, hidden layers: {layers}, .* torch.func [\d.]+ ms .* >= 18x" for layers in (1, 2)),
+    r"largest difference / largest entry .* <= 1e-06 +yes",
+    r"peak memory of a call, in matrices.* <= 4 +yes",
+    r"^product beside one gradient, digits MLP, float32.* <= 1.2x",
+    r"^product beside one gradient, digits MLP, float64.* <= 1.2x",
+    r"batched by 16, per column .* <= 0.85x",
+    r"^product beside one gradient, Fashion MLP +not measured: no files",
+    r"^product beside one gradient, LeNet.* <= 1.4x",
+    r"^product beside one gradient, attention block.* <= 1.6x",
+    *(rf"^top 10, digits MLP, .* float32, {when}: worst value .* <= 1e-05 +yes" for when in ("initialised", "trained")),
+    r"worst residual of ours .* <= 1e-05 +yes",
+    r"beside PyHessian, .* products .* >= 5x",
+    r"beside curvlinops\+eigsh, residuals alike .* >= 5x",
+    r"beside eigenthings, residuals alike .* >= 2x",
+    r"beside eigenthings, values alone right .*x$",
+    r"^top 10, Fashion MLP +not measured: no files",
+    r"^density, 2 probes x 10 steps, digits MLP.* eigenthings [\d.]+ ms .* >= 4x",
+    r"Wasserstein distance to the exact spectrum, mean of 2 seeds.* <= 1x",
+    r"^density, Fashion MLP +not measured: no files",
+    r"^products, warm-started top 10, every 10 steps, tolerance 0.001 .* cold \d+ .* <= 0.5x",
+    r"^products, warm-started top 10, every 10 steps, tolerance 1e-06 .* cold \d+ .* <= 1x",
+    r"largest difference of a warm value .* <= 0.002 +yes",
+)
+
 
 @pytest.fixture(autouse=True)
 def _scripts_are_importable(monkeypatch):
@@ -85,6 +111,109 @@ def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
     assert len(table) == 1 + 2 * 2 * 11  # starts x problems x methods
 
 
+def test_a_quick_run_of_the_curvature_prints_every_row(tmp_path):
+    for peer in ("pyhessian", "curvlinops", "hessian_eigenthings"):
+        pytest.importorskip(peer)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.curvature", "--quick", "--fashion-mnist", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d: .* CPU, \d+ threads, torch \d.*pyhessian \d.*hessian-eigenthings \d", first)
+    for row in CURVATURE_ROWS:
+        assert any(re.search(row, line) for line in lines), f"no row {row!r} in\n{done.stdout}"
+
+
+def test_the_cheapest_setting_is_found_in_few_trials():
+    from bench.curvature.cheapest import cheapest
+
+    for count in (1, 2, 3, 40):
+        settings = list(range(100, 100 + count))
+        for first in settings:
+            tried = []
+
+            def reaches(setting, first=first, tried=tried):
+                tried.append(setting)
+                return setting >= first
+
+            assert cheapest(settings, reaches) == first
+            assert len(tried) == len(set(tried)) <= 12
+        assert cheapest(settings, lambda setting: False) is None
+
+
+def test_the_truth_has_the_hessian_of_the_function_and_sees_a_repeated_pair():
+    """The dense Hessian by finite differences of the gradient, apart from both."""
+    from bench.curvature.networks import digits_mlp
+    from bench.curvature.peers import Pairs
+    from bench.curvature.truth import Truth
+    from bench.setting import Setting
+
+    network = digits_mlp(Setting(torch.device("cpu"), True, False, 2, Path("."), Path(".")), torch.float64)
+    truth, f = Truth(network), network.function()
+    x = torch.nn.utils.parameters_to_vector(network.module.parameters()).detach()
+    gradient = torch.func.grad(f)
+    steps = 1e-5 * torch.eye(len(x), dtype=x.dtype)
+    H = torch.stack([(gradient(x + e) - gradient(x - e)) / 2e-5 for e in steps])
+    values, vectors = torch.linalg.eigh(0.5 * (H + H.T))
+    assert torch.allclose(truth.eigenvalues, values, rtol=0, atol=1e-8)
+    v = x.roll(1)
+    assert torch.allclose(truth.product(v), H @ v, rtol=0, atol=1e-7)
+    top = truth.top(3, by_magnitude=False)
+    assert torch.allclose(top, values[-3:].flip(0), rtol=0, atol=1e-8)
+    assert torch.allclose(truth._iterated(3, "LA"), top, rtol=1e-8, atol=0)
+    assert max(truth.errors(Pairs(values[-3:], vectors[:, -3:]), top)) < 1e-7
+    value_error, residual = truth.errors(Pairs(values[[-1, -1, -2]], vectors[:, [-1, -1, -2]]), top)
+    assert residual < 1e-7  # each pair is right
+    assert value_error > 0.01  # and one of them stands twice
+
+
+@pytest.mark.parametrize("name", ["PyHessian", "curvlinops+eigsh", "eigenthings"])
+def test_each_peer_finds_the_largest_eigenvalues_where_it_is_given_the_time(name):
+    pytest.importorskip("hessian_eigenthings")
+    from bench.curvature.networks import digits_mlp, trained
+    from bench.curvature.peers import top_peers
+    from bench.curvature.truth import Truth
+    from bench.setting import Setting
+
+    setting = Setting(torch.device("cpu"), True, False, 2, Path("."), Path("."))
+    network = trained(digits_mlp(setting, torch.float64), steps=5)
+    truth = Truth(network)
+    (peer,) = (peer for peer in top_peers(truth.n, 2) if peer.name == name)
+    choice = {"PyHessian": 1e-9, "curvlinops+eigsh": 1e-9, "eigenthings": 60}[name]
+    value_error, residual = truth.errors(peer.find(network, 2, choice), truth.top(2, by_magnitude=peer.by_magnitude))
+    assert value_error < 1e-4  # PyHessian's vectors are short by up to 1e-6 of lambda
+    assert residual < 1e-3
+    assert all(parameter.grad is None for parameter in network.module.parameters())
+
+
+def test_the_distance_of_a_density_is_that_of_its_nodes():
+    from bench.curvature.density import distance
+
+    exact = torch.tensor([0.0, 1.0, 2.0, 4.0], dtype=torch.float64)
+    quarter = torch.full((1, 4), 0.25)
+    assert distance(exact[None], quarter, exact) == pytest.approx(0, abs=1e-15)
+    # All of the weight moves by 0.5, over a range of 4; a node without weight counts for nothing.
+    nodes = torch.cat([exact + 0.5, torch.tensor([math.nan])])[None]
+    assert distance(nodes, torch.cat([quarter, torch.zeros(1, 1)], 1), exact) == pytest.approx(0.125)
+
+
+def test_turns_change_who_is_first_and_report_medians(monkeypatch):
+    from bench import timing
+    from bench.setting import Setting
+
+    called = []
+    setting = Setting(torch.device("cpu"), False, False, 2, Path("."), Path("."))
+    found = timing.in_turns(setting, {"a": lambda: called.append("a"), "b": lambda: called.append("b")})
+    assert "".join(called) == "ab" + "ab" + "ba" + "ab"
+    assert found.keys() == {"a", "b"}
+    assert all(seconds >= 0 for seconds in found.values())
+
+
 def test_a_bar_is_held_at_its_limit_and_missed_beyond_it():
     from bench.table import Row
 
@@ -94,6 +223,8 @@ def test_a_bar_is_held_at_its_limit_and_missed_beyond_it():
     assert Row.at_least("a", "1", "2", 100.0, 100).holds is True
     assert Row.at_least("a", "1", "2", 99.0, 100).holds is False
     assert Row.count("a", 23, "", 24, 24).holds is False
+    assert Row.within("a", 4.0, 4).holds is True
+    assert Row.within("a", math.nan, 4).holds is False
     assert Row.not_measured("a", "why").holds is None
     assert str(Row.at_most("what", "1 ms", "torch 4 ms", 0.25, 0.5)).split() == (
         ["what", "1", "ms", "torch", "4", "ms", "0.25x", "<=", "0.5x", "yes"]
@@ -200,3 +331,14 @@ def test_wrong_arguments_are_refused_in_one_line(arguments, said, capsys):
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_a_missing_peer_of_the_curvature_and_a_wrong_section_are_named(monkeypatch, capsys):
+    from bench.curvature.__main__ import main
+
+    monkeypatch.setitem(sys.modules, "pyhessian", None)
+    assert main(["exact"]) == 2
+    assert main(["spectra"]) == 2
+    missing, unknown = capsys.readouterr().err.splitlines()
+    assert "pip install pyhessian" in missing
+    assert "spectra: no such section; there are exact, products, top" in unknown

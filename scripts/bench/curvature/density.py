@@ -48,7 +48,7 @@ def large(setting: Setting) -> Iterator[Row]:
         network = trained(fashion_mnist_mlp(setting, torch.float32))
     except DataError as error:
         say(f"density: {error}")
-        yield Row.not_measured("density, Fashion-MNIST MLP", "no files; see --fashion-mnist")
+        yield Row.not_measured("density, Fashion MLP", "no files; see --fashion-mnist")
         return
     yield from _beside(setting, "Fashion MLP", network, 1.7)
 

@@ -24,7 +24,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     cases: list[tuple[str, Make, torch.dtype, float]] = [
         ("digits MLP, float32", digits_mlp, torch.float32, 1.2),
         ("digits MLP, float64", digits_mlp, torch.float64, 1.2),
-        ("Fashion-MNIST MLP", fashion_mnist_mlp, torch.float32, 1.1),
+        ("Fashion MLP", fashion_mnist_mlp, torch.float32, 1.1),
         ("LeNet", lenet, torch.float32, 1.4),
         ("attention block", attention, torch.float32, 1.6),
     ]

@@ -123,6 +123,8 @@ class _Search:
             _RESIDUALS: self._cheapest(lambda value, residual: max(value, residual) <= tolerance),
             _VALUES: self._cheapest(lambda value, residual: value <= tolerance),
         }
+        if found[_VALUES] == found[_RESIDUALS]:
+            del found[_VALUES]
         reached = {kind: choice for kind, choice in found.items() if choice is not None}
         if not reached:
             least = min(residual for _, residual in self.errors.values())
