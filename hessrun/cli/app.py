@@ -112,6 +112,8 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
     from hessrun.cli.job import run_job
     from hessrun.cli.retarget import retarget
 
+    if HydraConfig.get().mode is RunMode.MULTIRUN:  # also where a launcher has started this process
+        OUTCOMES.expected = max(OUTCOMES.expected, 1)
     try:
         overrides = list(HydraConfig.get().overrides.task)
         config, names = retarget(config, overrides)

@@ -94,7 +94,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         "seed": config["seed"],
         "dtype": config["dtype"],
         **provenance(problem.x0.device),
-        "warnings": [],
+        "warnings": _warnings(choices),
     }
     return Experiment(
         problem=problem,
@@ -107,6 +107,13 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         log_every=config["log_every"],
         checkpoints=_of_type(CheckpointPlan, "checkpoints", make("checkpoints", config["checkpoints"])),
     )
+
+
+def _warnings(choices: Mapping[str, str]) -> list[str]:
+    launcher = choices.get("hydra/launcher", "basic")
+    if launcher == "basic":
+        return []
+    return [f"Started by the launcher {launcher}: other cells may have run beside it, and its seconds tell little."]
 
 
 def build_optimizer(node: dict[str, Any]) -> Optimizer[Any]:
