@@ -37,4 +37,4 @@ def test_it_is_no_law_where_there_is_no_minimum(run):
     """Cross entropy without weight decay: the share rises again while the loss falls on."""
     loss, share = along(run("negative_share", "problem.weight_decay=0.0", "budget.iterations=512"))
     assert np.all(np.diff(loss) < 0)
-    assert share[-1] > 1.2 * share.min()
+    assert share[-1] > 1.1 * share.min()
