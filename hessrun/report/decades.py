@@ -28,11 +28,14 @@ class Decades:
 
     @classmethod
     def of(cls, values: Sequence[Array], noise_floor: float) -> "Decades":
-        """The grid that holds all values [*]; linear below the noise floor, but seven decades below the largest."""
+        """The grid that holds all values [*]; linear within the noise floor, seven decades at most."""
         finite = np.concatenate([v[np.isfinite(v)] for v in values])
         widest = float(np.abs(finite).max(initial=0.0)) or 1.0
-        floor = noise_floor if math.isfinite(noise_floor) else 0.0
-        threshold = 10.0 ** math.floor(math.log10(min(widest, max(floor, widest * 10.0**-_MOST_DECADES))))
+        floor = max(noise_floor if math.isfinite(noise_floor) else 0.0, widest * 10.0**-_MOST_DECADES)
+        # Where nothing lies near 0, no room is spent on it.
+        outside = np.abs(finite)[np.abs(finite) > floor]
+        floor = max(floor, 0.1 * float(outside.min(initial=widest)) if len(outside) == len(finite) else floor)
+        threshold = 10.0 ** math.floor(math.log10(min(widest, floor)))
         bare = cls(threshold, 0.0, 0.0)
         ends = bare.positions(np.array([finite.min(initial=0.0), finite.max(initial=0.0)]))
         return cls(threshold, float(ends[0]) - 0.4, float(ends[1]) + 0.4)

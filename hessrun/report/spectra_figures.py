@@ -14,7 +14,7 @@ from hessrun.report.decades import Decades, densities
 from hessrun.report.figures import SETTINGS, Look, Picture, looks, render
 from hessrun.report.groups import Array, Entry, Group
 from hessrun.report.numbers import largest
-from hessrun.report.ticks import tick_plainly
+from hessrun.report.ticks import power, tick_plainly
 
 _ENDS = 5  # trajectories drawn at each end
 _MAPS = 6  # optimizers in one figure
@@ -47,6 +47,7 @@ def _trajectories(group: Group, style: dict[str, Look], name: str) -> Picture | 
     floor = max((s.noise_floor for _, spectra in seen for s in spectra if math.isfinite(s.noise_floor)), default=0.0)
     # The ends alone are drawn, which seldom span more than four decades.
     sizes = np.abs(np.concatenate(every))
+    is_positive = bool(min(float(values.min(initial=math.inf)) for values in every) > floor)
     threshold = Decades.of(every, max(floor, 1e-4 * float(sizes.max(initial=0.0)))).threshold
     for panel, (entry, spectra) in zip(panels, seen, strict=False):
         for values, dash, label in (
@@ -67,11 +68,18 @@ def _trajectories(group: Group, style: dict[str, Look], name: str) -> Picture | 
                 )
         panel.set_title(entry.label, fontsize=9)
         _steps(panel, [s.step for s in spectra])
-        panel.set_yscale("symlog", linthresh=threshold)
+        if is_positive:
+            panel.set_yscale("log")
+        else:
+            panel.set_yscale("symlog", linthresh=threshold)
         tick_plainly(panel.yaxis, panel.get_ylim())
         panel.set_ylabel("eigenvalue")
     caption = f"{group.title}: the {_ENDS} largest (solid) and {_ENDS} smallest (dashed) eigenvalues of the Hessian "
-    return render(figure, name, caption + f"over training, first seed; linear within ±{threshold:.0e}.")
+    return render(
+        figure,
+        name,
+        caption + "over training, first seed" + ("." if is_positive else f"; linear within ±{threshold:.0e}."),
+    )
 
 
 def _maps(group: Group, stem: str) -> list[Picture]:
@@ -126,8 +134,6 @@ def _columns(spectra: Sequence[Spectrum], decades: Decades) -> Array:
 
 def _decade_ticks(decades: Decades) -> tuple[Array, list[str]]:
     """Powers of ten, about six of them, and 0."""
-    from hessrun.report.ticks import power
-
     first, last = math.ceil(decades.low), math.floor(decades.high)
     every = max(1, math.ceil((last - first) / 8))
     at = np.array([t for t in range(first, last + 1) if t % every == 0], dtype=float)
