@@ -33,10 +33,15 @@ def test_at_the_bound_the_loss_neither_grows_nor_falls(run):
 
 
 @pytest.mark.slow
-def test_the_run_that_diverges_says_so(run, drawn):
+def test_the_run_that_diverges_says_so(run):
     found = run("quadratic_divergence")
     assert found.state == "diverged"
     # From |x*|^2 / 2 or so to the largest float64 by 1.01^2 a step.
     assert len(found.trace) > 100
     assert found.trace[-1]["step"] == pytest.approx(math.log(sys.float_info.max) / (2 * math.log(1.01)), rel=0.01)
-    assert "loss" in drawn(found, run("quadratic_divergence", "optimizer.lr=1.99"))
+
+
+@pytest.mark.slow
+def test_both_sides_of_the_bound_stand_in_one_figure(run, drawn):
+    runs = [run("quadratic_divergence", f"optimizer.lr={rate}", "budget.iterations=600") for rate in (1.99, 2.01)]
+    assert {"loss", "curvature"} <= drawn(*runs)
