@@ -66,10 +66,7 @@ def pyhessian_top(network: Network, k: int, tolerance: float) -> Pairs:
 def curvlinops_top(network: Network, k: int, tolerance: float) -> Pairs:
     """eigsh on the Hessian as an operator of scipy's; ARPACK's tolerance is relative to each eigenvalue."""
     import scipy.sparse.linalg
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what it imports uses torch.jit.script
-        from curvlinops import HessianLinearOperator
+    from curvlinops import HessianLinearOperator
 
     module = _fresh(network)
     # The check costs some products; ours checks once, when the risk is made.
@@ -81,7 +78,9 @@ def curvlinops_top(network: Network, k: int, tolerance: float) -> Pairs:
         check_deterministic=False,
     ).to_scipy()
     start = np.random.default_rng(0).standard_normal(operator.shape[0])
-    values, vectors = scipy.sparse.linalg.eigsh(operator, k=k, which="LA", tol=tolerance, v0=start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own torch.jit.script, at its first forward derivative
+        values, vectors = scipy.sparse.linalg.eigsh(operator, k=k, which="LA", tol=tolerance, v0=start)
     return _pairs(torch.from_numpy(values), torch.from_numpy(vectors))
 
 
