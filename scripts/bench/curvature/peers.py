@@ -66,7 +66,10 @@ def pyhessian_top(network: Network, k: int, tolerance: float) -> Pairs:
 def curvlinops_top(network: Network, k: int, tolerance: float) -> Pairs:
     """eigsh on the Hessian as an operator of scipy's; ARPACK's tolerance is relative to each eigenvalue."""
     import scipy.sparse.linalg
-    from curvlinops import HessianLinearOperator
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it imports uses torch.jit.script
+        from curvlinops import HessianLinearOperator
 
     module = _fresh(network)
     # The check costs some products; ours checks once, when the risk is made.
