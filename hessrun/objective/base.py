@@ -59,6 +59,11 @@ class Curvature(ABC):
         self.device = objective.device
 
     @property
+    def block(self) -> int:
+        """How many columns of V are best given at once."""
+        return _COLUMNS
+
+    @property
     def precision(self) -> float:
         """Relative rounding of one operation within a product."""
         return torch.finfo(self.dtype).eps
@@ -183,8 +188,8 @@ class Objective(ABC):
         """The Hessian by products with blocks of unit vectors, symmetrised, and the number of columns propagated."""
         with self._curvature(x, "hessian") as curvature:
             hessian = torch.empty(self.dim, self.dim, dtype=self.dtype, device=self.device)
-            for start in range(0, self.dim, _COLUMNS):
-                rows = hessian[start : start + _COLUMNS]
+            for start in range(0, self.dim, curvature.block):
+                rows = hessian[start : start + curvature.block]
                 units = torch.zeros_like(rows)
                 units.diagonal(start).fill_(1)
                 rows.copy_(curvature._product(units.T).T)

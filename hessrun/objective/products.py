@@ -20,13 +20,12 @@ class ProductGraph(Protocol):
 
 
 class Batching:
-    """How many products are made in one pass over a graph; one from the first operation on that cannot be batched.
+    """Whether products can be made many at a time: until the first operation that cannot be batched.
 
-    size: 1 or above. One is shared by all that differentiate the same module, so that a failure is not repeated.
+    One is shared by all that differentiate the same module, so that a failure is not repeated.
     """
 
-    def __init__(self, size: int = 1) -> None:
-        self.size = size
+    works = True
 
 
 def in_shapes(rows: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
@@ -87,7 +86,7 @@ class GraphCurvature(Curvature):
 
     build: makes the graphs, one after the other; keep: hold them all, or make them anew for every call where they
     would not fit; split: a flat vector [n] in the leaves' shapes; diagonal: weight decay, a number or [n].
-    batching: how many columns of V [n, k] go through a graph at once; one where it is not given.
+    batch: how many columns of V [n, k] go through a graph at once, 1 or above, while `batching` works.
     """
 
     def __init__(
@@ -98,13 +97,18 @@ class GraphCurvature(Curvature):
         *,
         keep: bool = True,
         diagonal: Tensor | float = 0.0,
+        batch: int = 1,
         batching: Batching | None = None,
     ) -> None:
         super().__init__(objective)
         self._build, self._split, self._diagonal = build, split, diagonal
-        self._batching = batching or Batching()
+        self._batch, self._batching = batch, batching or Batching()
         self._graphs = list(build()) if keep else None
         self._is_closed = False
+
+    @property
+    def block(self) -> int:
+        return max(super().block, self._batch)
 
     def _product(self, vectors: Tensor) -> Tensor:
         if self._is_closed:
@@ -112,7 +116,7 @@ class GraphCurvature(Curvature):
         if vectors.ndim == 1:
             return self._sum(vectors, self._one)
         rows = vectors.T.contiguous()
-        if self._batching.size > 1 and len(rows) > 1:
+        if self._batching.works and self._batch > 1 and len(rows) > 1:
             try:
                 with warnings.catch_warnings():
                     # An operation without a rule of its own is looped over with a warning, slower than single products.
@@ -121,7 +125,7 @@ class GraphCurvature(Curvature):
             except (RuntimeError, ValueError, UserWarning):
                 product = self._sum(rows, self._one_by_one).T.contiguous()
                 # Only now: what fails one by one as well was not the batch's fault.
-                self._batching.size = 1
+                self._batching.works = False
                 return product
         return self._sum(rows, self._one_by_one).T.contiguous()
 
@@ -138,7 +142,7 @@ class GraphCurvature(Curvature):
         return torch.stack([self._one(graph, row) for row in rows])
 
     def _at_once(self, graph: ProductGraph, rows: Tensor) -> Tensor:
-        return torch.cat([graph.products(block) for block in torch.split(rows, self._batching.size)])
+        return torch.cat([graph.products(block) for block in torch.split(rows, self._batch)])
 
     def close(self) -> None:
         self._graphs, self._is_closed = None, True

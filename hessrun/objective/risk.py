@@ -19,16 +19,11 @@ from hessrun.objective.inspection import refuse_unfit_module, saved_numbers_per_
 from hessrun.objective.layers import LayeredHessian, agrees
 from hessrun.objective.layout import ParameterLayout
 from hessrun.objective.products import Batching, GradientGraph, GraphCurvature, ProductGraph
+from hessrun.objective.sizes import sizes_on
 from hessrun.options import integer, non_negative
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# A chunk keeps about this many numbers for its backward pass: 32 MiB in float64, where larger chunks gain nothing.
-_NUMBERS_PER_CHUNK = 2**22
-_SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 4096
-# In a network so small that its forward pass over all examples keeps no more numbers than this (1 MiB in float32), a
-# product costs the calls more than the arithmetic, and this many are made together: from there on they lose.
-_BATCHED_NUMBERS, _BATCH = 2**18, 16
 # Double backward keeps about this many times what the forward pass keeps.
 _GRAPH_FACTOR = 4
 
@@ -40,7 +35,7 @@ class EmpiricalRisk(Objective):
     loss: (outputs [B, ...], targets [B, ...]) -> the mean over the B examples, a scalar.
     inputs, targets: [N, ...], on the module's device.
     weight_decay: w >= 0, one number or one per glob pattern on parameter names (first match, else 0).
-    chunk_size: examples per chunk; by default from the memory that one example takes (a rule of shapes alone).
+    chunk_size: examples per chunk; by default from the memory that one example takes (a rule of shapes and device).
     graph_memory: bytes, 0 or above, that the graphs behind the products of one point may take (estimated from shapes);
         above, every product makes them anew, chunk by chunk, which takes the time of one gradient more.
 
@@ -77,10 +72,9 @@ class EmpiricalRisk(Objective):
             integer("chunk_size", chunk_size, minimum=1)
         integer("graph_memory", graph_memory, minimum=0)
         self.graph_memory = graph_memory
-        self._batching = Batching(_BATCH)
-        self.chunk_size = chunk_size or max(
-            _SMALLEST_CHUNK, min(_LARGEST_CHUNK, _NUMBERS_PER_CHUNK // max(1, self._saved))
-        )
+        self._sizes = sizes_on(self.device)
+        self._batching = Batching()
+        self.chunk_size = chunk_size or self._sizes.chunk(self._saved)
 
     def _adopt(self, module: nn.Module) -> None:
         """Make the module's parameters views of one buffer, which every evaluation fills anew."""
@@ -247,9 +241,24 @@ class EmpiricalRisk(Objective):
                     made = graph(inputs, targets, weight)
                 yield made
 
-        keep = self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR <= self.graph_memory
-        batching = self._batching if keep and self._saved * self.n_batch <= _BATCHED_NUMBERS else None
-        return GraphCurvature(self, graphs, self.layout.views, keep=keep, diagonal=self._decay, batching=batching)
+        return GraphCurvature(
+            self,
+            graphs,
+            self.layout.views,
+            keep=self._keeps_graphs,
+            diagonal=self._decay,
+            batch=self._batch,
+            batching=self._batching,
+        )
+
+    @property
+    def _keeps_graphs(self) -> bool:
+        return self._saved * self.n_batch * self.dtype.itemsize * _GRAPH_FACTOR <= self.graph_memory
+
+    @property
+    def _batch(self) -> int:
+        """Products that are made together."""
+        return self._sizes.batch(self._saved * self.n_batch) if self._keeps_graphs else 1
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
         """By layers where the module allows it, verified with one random product, which is one column more."""

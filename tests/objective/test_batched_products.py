@@ -1,11 +1,13 @@
 """Products made together against single ones: where the rule allows them, and where an operation cannot be batched."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hessrun.objective import EmpiricalRisk
+from hessrun.objective import EmpiricalRisk, sizes
 from hessrun.objective.gauss_newton import GaussNewtonGraph
 from hessrun.objective.products import GradientGraph
 
@@ -13,15 +15,15 @@ from hessrun.objective.products import GradientGraph
 @pytest.fixture
 def blocks(monkeypatch) -> list[int]:
     """The sizes of the blocks that were tried."""
-    sizes: list[int] = []
+    tried: list[int] = []
     for graph in (GradientGraph, GaussNewtonGraph):
 
         def watched(self, rows, plain=graph.products):
-            sizes.append(len(rows))
+            tried.append(len(rows))
             return plain(self, rows)
 
         monkeypatch.setattr(graph, "products", watched)
-    return sizes
+    return tried
 
 
 class _Checked(torch.autograd.Function):
@@ -115,7 +117,7 @@ def test_a_product_that_fails_by_itself_still_raises_and_is_not_held_against_bat
 
 @pytest.mark.parametrize(("numbers", "expected"), [(2**18, [16, 4]), (100, [])])
 def test_the_rule_knows_shapes_alone(monkeypatch, blocks, numbers, expected):
-    monkeypatch.setattr("hessrun.objective.risk._BATCHED_NUMBERS", numbers)
+    monkeypatch.setattr(sizes, "_ON_HOST", replace(sizes._ON_HOST, batched_numbers=numbers))
     risk = EmpiricalRisk(nn.Linear(8, 4), functional.mse_loss, torch.ones(50, 8), torch.ones(50, 4))
     with risk.curvature(risk.x0) as curvature:
         curvature @ torch.ones(risk.dim, 20)

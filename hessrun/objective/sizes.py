@@ -1,0 +1,46 @@
+"""What a device computes at once: rules of shapes and of the kind of device, calibrated by scripts/bench_curvature."""
+
+from dataclasses import dataclass
+
+import torch
+
+_SMALLEST_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """chunk_numbers, chunk_examples: a chunk keeps about so many numbers for its backward pass, and has at most so many
+    examples.
+
+    batched_numbers: in a network whose forward pass over all examples keeps no more numbers than this, a product costs
+    the calls more than the arithmetic, and as many are made together as keep `batch_numbers`, at most `largest_batch`.
+    """
+
+    chunk_numbers: int
+    chunk_examples: int
+    batched_numbers: int
+    batch_numbers: int
+    largest_batch: int
+
+    def chunk(self, saved: int) -> int:
+        """Examples of a chunk where the forward pass over one keeps so many numbers."""
+        return max(_SMALLEST_CHUNK, min(self.chunk_examples, self.chunk_numbers // max(1, saved)))
+
+    def batch(self, saved: int) -> int:
+        """Products made together where the forward pass over all examples keeps so many numbers."""
+        if saved > self.batched_numbers:
+            return 1
+        return max(1, min(self.largest_batch, self.batch_numbers // max(1, saved)))
+
+
+# 32 MiB in float64 stay near the caches of a processor; larger chunks gain nothing there.
+_ON_HOST = Sizes(chunk_numbers=2**22, chunk_examples=4096, batched_numbers=2**18, batch_numbers=2**22, largest_batch=16)
+# A graphics processor is idle between small kernels: few large chunks, 256 MiB in float64, and more columns at a time.
+_ON_CUDA = Sizes(
+    chunk_numbers=2**25, chunk_examples=2**20, batched_numbers=2**24, batch_numbers=2**28, largest_batch=64
+)
+
+
+def sizes_on(device: torch.device) -> Sizes:
+    """Those of the device's kind."""
+    return _ON_CUDA if device.type == "cuda" else _ON_HOST
