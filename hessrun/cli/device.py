@@ -3,6 +3,7 @@
 import os
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from hessrun.errors import OptionError
 from hessrun.options import choice, integer
@@ -41,8 +42,9 @@ def _make_cuda_repeatable() -> None:
 
 
 def set_threads(threads: object) -> None:
-    """CPU threads of torch; None leaves its own choice."""
+    """CPU threads of torch and of the linear algebra beside it; None leaves their own choice."""
     if threads is None:
         return
     integer("threads", threads, minimum=1)
     torch.set_num_threads(int(str(threads)))
+    threadpool_limits(int(str(threads)), user_api="blas")

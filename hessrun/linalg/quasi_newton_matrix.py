@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from hessrun.linalg.broyden_family import Update
+from hessrun.linalg.symmetric import symmetric_product
 
 # Rows mirrored at a time: a tile of this size stays in the cache.
 _TILE = 256
@@ -69,7 +70,7 @@ class QuasiNewtonMatrix:
 
     def product(self, v: Tensor) -> Tensor:
         """M v, [n]."""
-        product = self.scale * v if self.base is None else self.base @ v
+        product = self.scale * v if self.base is None else symmetric_product(self.base, v)
         if self.count > 0:
             rows = self.pairs[: 2 * self.count]
             weights = self.middle[: self.count] @ (rows @ v).view(-1, 2, 1)
