@@ -1,15 +1,17 @@
 """Looks at the curvature of the training loss on a schedule, off the optimizer's clock."""
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
-from hessrun.curvature import from_eigenvalues
+from hessrun.curvature import from_eigenvalues, preconditioned, with_preconditioned
 from hessrun.errors import OptionError
 from hessrun.objective import Objective
 from hessrun.optimizers import SGD, Insight, Optimizer
+from hessrun.optimizers.base import Approximation
 from hessrun.options import boolean, choice, integer
 from hessrun.record import Spectrum
 from hessrun.run.looking import look_at, method_for
@@ -24,8 +26,8 @@ class Probe:
     schedule: `every` (each `every` steps) or `logarithmic` (1, 2, 4, 8 ...).
     eigenvalues: how many at each end by `lanczos`, 1 or above.
     random_vectors, products: of a density, how many vectors and how many products for each, 1 or above.
-    quasi_newton: a row at each of these steps that says how far a quasi-Newton matrix is from the Hessian
-    (`curvature.diagnose`).
+    quasi_newton: at each of these steps, a row that says how far a quasi-Newton matrix B is from the Hessian H
+    (`curvature.diagnose`), and with the spectrum the `eigenvalues` extreme ones of H B^-1 at each end.
     """
 
     kind: str = "auto"
@@ -80,7 +82,20 @@ class Probe:
             start=memory,
             step=step,
         )
+        if self.quasi_newton and insight.approximation is not None:
+            found = self._preconditioned(found, objective, x, insight.approximation)
         return found, memory if vectors is None else vectors
+
+    def _preconditioned(self, found: Spectrum, objective: Objective, x: Tensor, by: Approximation) -> Spectrum:
+        """`found` with the extreme eigenvalues of H B^-1 beside it, and what they cost."""
+        began, objective = time.perf_counter(), objective.uncounted()
+        k = min(self.eigenvalues, objective.dim)
+        pairs = preconditioned(objective, x, by.matrix, is_inverse=by.is_inverse, k=k)
+        return replace(
+            with_preconditioned(found, pairs),
+            products=found.products + objective.counts.products,
+            seconds=found.seconds + time.perf_counter() - began,
+        )
 
 
 def with_stability_limit(spectrum: Spectrum, optimizer: Optimizer[Any]) -> Spectrum:

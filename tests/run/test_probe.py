@@ -8,9 +8,9 @@ import torch
 
 from hessrun.errors import OptionError
 from hessrun.objective import as_objective
-from hessrun.optimizers import LBFGS, SGD, Insight
+from hessrun.optimizers import BFGS, LBFGS, SGD, SR1, Insight
 from hessrun.record import Spectrum
-from hessrun.run import Probe
+from hessrun.run import Budget, Probe, minimize
 from hessrun.run.looking import look_at
 from hessrun.run.probe import with_stability_limit
 
@@ -41,3 +41,28 @@ def test_the_stability_limit_is_of_gradient_descent_without_momentum():
     assert with_stability_limit(seen, SGD(lr=0.25)).stability_limit == 8.0
     assert math.isnan(with_stability_limit(seen, SGD(lr=0.25, momentum=0.9)).stability_limit)
     assert math.isnan(with_stability_limit(seen, LBFGS()).stability_limit)
+
+
+@pytest.mark.parametrize("optimizer", [BFGS(), LBFGS(memory=20), SR1()], ids=repr)
+def test_the_preconditioned_spectrum_of_a_quadratic_gathers_at_one(optimizer):
+    probe = Probe(kind="exact", schedule="every", every=1, eigenvalues=2, quasi_newton=True)
+    definite = torch.tensor([0.1, 0.5, 1.0, 3.0, 7.0], dtype=torch.float64)
+    budget = Budget(iterations=14, gradient_target=1e-12)
+    result = minimize(lambda x: 0.5 * (definite * x * x).sum(), X, optimizer=optimizer, budget=budget, probe=probe)
+    seen = [one for one in result.spectra if len(one.preconditioned_largest)]
+    first, last = seen[0], seen[-1]
+    if first.step == 0:  # before the first pair B = I, and H B^-1 is H
+        np.testing.assert_allclose(first.preconditioned_largest, [7.0, 3.0], rtol=1e-6)
+        np.testing.assert_allclose(first.preconditioned_smallest, [0.1, 0.5], rtol=1e-6)
+        assert first.preconditioned_condition == pytest.approx(70.0, rel=1e-6)
+    assert 1 <= last.preconditioned_condition < 0.2 * 70
+    assert last.condition_number == pytest.approx(70.0)
+    assert last.products > 0
+
+
+def test_gradient_descent_records_its_stability_limit_and_others_none():
+    for optimizer, limit in ((SGD(lr=0.1), 20.0), (BFGS(), math.nan)):
+        result = minimize(
+            QUADRATIC, X, optimizer=optimizer, budget=Budget(iterations=2), probe=Probe(kind="lanczos", eigenvalues=1)
+        )
+        np.testing.assert_equal([seen.stability_limit for seen in result.spectra], [limit] * len(result.spectra))
