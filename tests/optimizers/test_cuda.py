@@ -42,7 +42,7 @@ def test_ten_steps_are_those_of_the_host(case: Case) -> None:
     for _ in range(10):
         on_device, on_host = method.step(there, on_device), method.step(here, on_host)
         assert on_device.failure is on_host.failure
-        assert (on_device.x.cpu() - on_host.x).norm() <= 1e-5 * on_host.x.norm()
+        assert (on_device.x.cpu() - on_host.x).norm() <= 1e-4 * on_host.x.norm()
         if on_host.failure is not None:
             break
     if not isinstance(method, InexactNewton):
