@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_commands_run(words: list[str], folder: Path) -> None:
     """In the order of the README and in one folder; runs are cut to an iteration without spectra."""
-    short = [] if words[0] in ("report", "list", "status") else ["budget.iterations=1", "curvature=off"]
+    short = [] if words[0] in ("report", "list", "status", "doctor") else ["budget.iterations=1", "curvature=off"]
     if any("/path/to" in word for word in words):
         short = ["--cfg", "job"]
     done = subprocess.run(

@@ -18,6 +18,7 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun spectrum model=mlp dataset=digits                --kind gauss_newton, --method exact, lanczos or density
   hessrun list [GROUP]                                     what can be chosen: datasets, models, optimizers ...
   hessrun export RUN [--out FILE]                          a run's trained weights as a state_dict
+  hessrun doctor                                           what this machine offers, and whether a tiny run works
   hessrun --cfg job [overrides]                            the configuration that a command would run
   hessrun --version
 
@@ -41,6 +42,12 @@ def _report(arguments: Sequence[str]) -> int:
     from hessrun.cli.reporting import report
 
     return report(arguments)
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    from hessrun.cli.doctor import doctor
+
+    return doctor(arguments)
 
 
 def _suite(arguments: Sequence[str]) -> int:
@@ -72,6 +79,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": _report,
     "status": _status,
     "suite": _suite,
+    "doctor": _doctor,
     "spectrum": _spectrum,
     "export": _export,
 }
