@@ -17,11 +17,13 @@ from hessrun.optimizers import Optimizer
 from hessrun.options import boolean, choice, integer
 from hessrun.problems import AnalyticProblem, Problem, ProblemFacts
 from hessrun.run import Budget, Experiment, Probe
+from hessrun.run.loggers import NoLogger
 from hessrun.run.provenance import provenance
 from hessrun.run.recording import CheckpointPlan
 
 # What cannot change the path that a run takes, and so is no part of its identity.
 _NOT_IDENTITY = (
+    "logger",
     "on_error",
     "dry_run",
     "outputs",
@@ -106,6 +108,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         manifest=manifest,
         log_every=config["log_every"],
         checkpoints=_of_type(CheckpointPlan, "checkpoints", make("checkpoints", config["checkpoints"])),
+        logger=_of_type(NoLogger, "logger", make("logger", config["logger"])),
     )
 
 

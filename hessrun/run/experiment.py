@@ -13,6 +13,7 @@ from hessrun.record.lock import FolderLock
 from hessrun.run.budget import Budget
 from hessrun.run.checkpoint import Checkpoint
 from hessrun.run.listener import Outcome
+from hessrun.run.loggers import NoLogger
 from hessrun.run.loop import Loop
 from hessrun.run.probe import Probe
 from hessrun.run.recording import CheckpointPlan, Progress, Recording
@@ -36,6 +37,7 @@ class Experiment:
     manifest: dict[str, Any]
     log_every: int = 1
     checkpoints: CheckpointPlan = field(default_factory=CheckpointPlan)
+    logger: NoLogger = field(default_factory=NoLogger)
     lock: FolderLock | None = None
     resume: Checkpoint | None = None
 
@@ -66,6 +68,7 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
         manifest=experiment.manifest,
         plan=experiment.checkpoints,
         progress=progress(),
+        logger=experiment.logger,
         lock=experiment.lock,
         resume=resume,
     )

@@ -1,5 +1,6 @@
 """What a run leaves on disk while it runs: rows, spectra, checkpoints and its status."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from hessrun.record.writer import clear, cut
 from hessrun.run import checkpoint
 from hessrun.run.checkpoint import Checkpoint
 from hessrun.run.listener import Outcome
+from hessrun.run.loggers import NoLogger
 from hessrun.run.provenance import now
 from hessrun.status import Status
 
@@ -69,11 +71,13 @@ class Recording:
         manifest: dict[str, Any],
         plan: CheckpointPlan,
         progress: Progress,
+        logger: NoLogger | None = None,
         lock: FolderLock | None = None,
         resume: Checkpoint | None = None,
     ) -> None:
         self._folder, self._config, self._manifest = folder, config, manifest
         self._plan, self._progress, self._lock, self._resume = plan, progress, lock, resume
+        self._logger = logger or NoLogger()
         self._writer: RunWriter | None = None
         self._started = now()
         self._handlers: dict[int, Any] = {}
@@ -121,6 +125,7 @@ class Recording:
             self._status(Status.RUNNING)
         except OSError as error:
             raise RecordError(f"{folder}: cannot be written to ({error.strerror}).") from error
+        self._tell("started", folder, self._manifest, self._config)
         self._catch_signals()
 
     def _catch_signals(self) -> None:
@@ -165,9 +170,21 @@ class Recording:
         self.writer.row(row)
         self.last_row = row
         self._progress.update(row)
+        self._tell("row", row)
 
     def spectrum(self, spectrum: Spectrum, x: Tensor) -> None:
         self.writer.spectrum(spectrum, x.detach().cpu().numpy())
+        self._tell("spectrum", spectrum)
+
+    def _tell(self, what: str, *facts: Any) -> None:
+        """Tell the logger; one that fails is named and left, since the record does not depend on it."""
+        try:
+            getattr(self._logger, what)(*facts)
+        except Exception as error:  # noqa: BLE001  (whatever a logger of the user's own raises)
+            name, self._logger = type(self._logger).__name__, NoLogger()
+            told = f"The logger {name} failed at `{what}` and was left: {type(error).__name__}: {error}"
+            with contextlib.suppress(OSError):  # a full disk
+                self.writer.warn(told)
 
     def ended(self, outcome: Outcome) -> None:
         """Keep the state where the run may go on from it: always where it was interrupted."""
@@ -203,6 +220,7 @@ class Recording:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._writer is not None:
+            self._tell("close")
             self._writer.close()
         if self._lock is not None:
             self._lock.release()
