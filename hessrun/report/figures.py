@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hessrun.report.groups import Entry, Group
+from hessrun.report.groups import Array, Entry, Group
 from hessrun.report.numbers import AXES, Band, band, largest, smallest
 from hessrun.report.ticks import tick_plainly
 
@@ -23,6 +23,7 @@ _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _KNOWN = ("gd", "newton", "bfgs", "lbfgs", "adam", "sgd", "torch_lbfgs", "adamw")
 _WIDE = 8.0  # a ratio beyond which an axis is logarithmic
+_SPAN = 1e280  # on a log axis, margins of a twentieth of 560 decades still end within float64
 SETTINGS: Any = {
     "svg.hashsalt": "hessrun",
     "svg.fonttype": "path",
@@ -94,12 +95,25 @@ def render(figure: Figure, name: str, caption: str) -> Picture:
     return Picture(name, caption, files)
 
 
+def drawable(values: Array) -> Array:
+    """What a log or symlog axis can hold with its margins; NaN for the values beyond 1e280 in size, or not finite.
+
+    Of a curve that overflows, the part before is drawn; margins that overflow would leave the figure empty.
+    """
+    return np.where(np.abs(values) <= _SPAN, values, math.nan)
+
+
+def _positive(values: Array) -> Array:
+    """The same for a log axis: NaN also for what does not lie above 1e-280."""
+    return np.where(values >= 1 / _SPAN, drawable(values), math.nan)
+
+
 def _draw(axes: Axes, entry: Entry, look: Look, found: Band, offset: float) -> None:
     x, (median, low, high) = found.x, (values - offset for values in (found.median, found.low, found.high))
     if axes.get_yscale() == "log":
-        median, low, high = (np.where(v > 0, v, math.nan) for v in (median, low, high))
+        median, low, high = (_positive(v) for v in (median, low, high))
     if axes.get_xscale() == "log":
-        x = np.where(x > 0, x, math.nan)
+        x = _positive(x)
     every = max(1, x.size // 8)
     line: dict[str, Any] = {"color": look.colour, "marker": look.marker, "markevery": every, "ms": 4, "lw": 1.4}
     axes.plot(x, median, look.dash, label=entry.label, **line)
@@ -115,7 +129,9 @@ def _curves(group: Group, name: str, wanted: Sequence[tuple[str, str]], *, log: 
     for column, axis in wanted:
         bands = {e.label: found for e in group.entries if (found := band(e, axis, column)) is not None}
         if log:
-            bands = {label: found for label, found in bands.items() if (found.median > offset).any()}
+            bands = {
+                label: found for label, found in bands.items() if np.isfinite(_positive(found.median - offset)).any()
+            }
         if bands:
             present.append((column, axis, bands))
     if not present:
@@ -142,6 +158,8 @@ def _curves(group: Group, name: str, wanted: Sequence[tuple[str, str]], *, log: 
     caption += "median over seeds, band from least to greatest. Lines go as far as every seed has rows."
     if any(panel.get_xscale() == "log" for panel in panels):
         caption += " Where an axis is logarithmic, the start at 0 is not on it."
+    if log and any((found.high > _SPAN).any() for _, _, bands in present for found in bands.values()):
+        caption += " Values beyond 1e280 are not drawn."
     return render(figure, name, caption)
 
 
@@ -154,7 +172,7 @@ def _extremes(group: Group, name: str) -> Picture | None:
         for s in (s for run in entry.runs for s in run.spectra):
             ends = (largest(s), smallest(s))
             for kind, value in zip(kinds, (*ends, s.negative_share, s.condition_number), strict=True):
-                if math.isfinite(value):
+                if abs(value) <= _SPAN:
                     series[kind].setdefault(entry.label, []).append((s.step, value))
     present = {kind: found for kind, found in series.items() if found}
     if not present:
@@ -193,9 +211,10 @@ def _spectrum(group: Group, name: str) -> Picture | None:
                 continue
             s, look = exact[-position], style[entry.label]
             rank = np.arange(1, s.eigenvalues.size + 1)
-            panel.plot(rank, np.sort(s.eigenvalues), look.dash, color=look.colour, lw=1.3, label=entry.label)
+            values = drawable(np.sort(s.eigenvalues))
+            panel.plot(rank, values, look.dash, color=look.colour, lw=1.3, label=entry.label)
             floors += [s.noise_floor] if math.isfinite(s.noise_floor) else []
-            widest = max(widest, float(np.abs(s.eigenvalues).max()))
+            widest = max(widest, float(np.nan_to_num(np.abs(values)).max()))
         panel.set(title=title, xlabel="rank, ascending")
     panels[0].set_ylabel("eigenvalue")
     if not widest > 0:

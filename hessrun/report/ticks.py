@@ -3,10 +3,19 @@
 import math
 
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, SymmetricalLogLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    SymmetricalLogLocator,
+)
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FEW_DECADES = 1.5
+_MANY_DECADES = 100
 
 
 def power(value: float, _: object = None) -> str:
@@ -32,13 +41,20 @@ def tick_plainly(axis: Axis, limits: tuple[float, float]) -> None:
     scale = axis.get_scale()
     axis.set_minor_formatter(NullFormatter())
     if scale == "log":
-        decades = math.log10(high / low)
+        decades = math.log10(high) - math.log10(low)
         if decades < 0.5:
             axis.set_major_locator(MaxNLocator(5))
             axis.set_major_formatter(FuncFormatter(number))
         elif decades < _FEW_DECADES:
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(FuncFormatter(number))
+        elif decades > _MANY_DECADES:
+            # LogLocator looks a step beyond the limits, which overflows near the end of float64.
+            every = math.ceil(decades / 6)
+            first, last = math.ceil(math.log10(low) / every), math.floor(math.log10(high) / every)
+            axis.set_major_locator(FixedLocator([10.0 ** (every * i) for i in range(first, last + 1)]))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(FuncFormatter(power))
         else:
             axis.set_major_locator(LogLocator(numticks=7))
             axis.set_major_formatter(FuncFormatter(power))

@@ -1,10 +1,14 @@
 """Figures: fixed looks, ticks in plain characters, no picture without data."""
 
+import math
+
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from hessrun.record import read_run
-from hessrun.report.figures import figures, looks
+from hessrun.report import figures as module
+from hessrun.report.figures import figures, looks, render
 from hessrun.report.groups import Entry, grouped
 from hessrun.report.ticks import number, power, tick_plainly
 
@@ -36,6 +40,39 @@ def test_a_known_minimum_makes_the_loss_an_excess(tmp_path, write_run):
     folder = write_run(tmp_path, "bfgs", 0, [3.0, 2.0, 1.0], spectra=False, accuracy=False, known_minimum=1.0)
     (group,) = grouped([read_run(folder)])
     assert "training loss above the minimum against iterations" in figures(group, "p")[0].caption
+
+
+@pytest.mark.parametrize(("first", "known_minimum"), [(2.0, None), (1e-300, 0.0)])
+def test_of_a_loss_that_overflows_the_part_before_is_drawn(tmp_path, write_run, monkeypatch, first, known_minimum):
+    losses = [first, *(10.0**k for k in range(0, 308, 10)), 1e307, math.inf]
+    folders = [
+        write_run(tmp_path, "gd", 0, losses, accuracy=False, known_minimum=known_minimum),
+        write_run(tmp_path, "bfgs", 0, [2.0, 1e-3, 1e-9], accuracy=False, known_minimum=known_minimum),
+    ]
+    drawn = {}
+
+    def kept(figure, name, caption):
+        drawn[name] = figure
+        return render(figure, name, caption)
+
+    monkeypatch.setattr(module, "render", kept)
+    (group,) = grouped([read_run(folder) for folder in folders])
+    captions = {picture.name: picture.caption for picture in figures(group, "p")}
+    for name in ("p-loss", "p-gradient"):
+        assert captions[name].endswith("Values beyond 1e280 are not drawn.")
+        assert drawn[name].axes
+        for panel in drawn[name].axes:
+            assert panel.get_yscale() == "log"
+            low, high = panel.get_ylim()
+            assert 0 < low < 1e-9
+            assert 1e280 < high < math.inf
+            (curve,) = [line for line in panel.lines if line.get_label().startswith("gd")]
+            values = curve.get_ydata()
+            assert values[np.isfinite(values)].max() == 1e280
+            assert np.isnan(values[-3:]).all()
+            ticks = [text for text in panel.yaxis.get_major_formatter().format_ticks(panel.get_yticks()) if text]
+            assert len(ticks) >= 3
+    assert not captions["p-step"].endswith("not drawn.")
 
 
 @pytest.mark.parametrize(
