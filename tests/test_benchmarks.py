@@ -1,5 +1,6 @@
-"""The two benchmarks: their ratios and counts by hand, and one quick run of each that prints every row."""
+"""The two benchmarks: their ratios and counts by hand, a quick run of a section each, slow ones of every row."""
 
+import importlib
 import math
 import os
 import re
@@ -89,6 +90,7 @@ def _scripts_are_importable(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
 
 
+@pytest.mark.slow
 def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
     pytest.importorskip("torchmin")
     done = subprocess.run(
@@ -111,6 +113,7 @@ def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
     assert len(table) == 1 + 2 * 2 * 11  # starts x problems x methods
 
 
+@pytest.mark.slow
 def test_a_quick_run_of_the_curvature_prints_every_row(tmp_path):
     for peer in ("pyhessian", "curvlinops", "hessian_eigenthings"):
         pytest.importorskip(peer)
@@ -127,6 +130,24 @@ def test_a_quick_run_of_the_curvature_prints_every_row(tmp_path):
     assert re.match(r"\d{4}-\d\d-\d\d: .* CPU, \d+ threads, torch \d.*pyhessian \d.*hessian-eigenthings \d", first)
     for row in CURVATURE_ROWS:
         assert any(re.search(row, line) for line in lines), f"no row {row!r} in\n{done.stdout}"
+
+
+@pytest.mark.parametrize(
+    ("program", "section", "peer", "rows"),
+    [
+        ("bench", "order", "torchmin", [row for row in ROWS if row.startswith("order")]),
+        ("bench.curvature", "exact", "pyhessian", CURVATURE_ROWS[:3]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of the peers
+def test_a_quick_run_of_one_section_prints_its_rows(program, section, peer, rows, capsys):
+    pytest.importorskip(peer)
+    assert importlib.import_module(f"{program}.__main__").main([section, "--quick"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d: .* CPU, \d+ threads, torch \d", first)
+    assert len(rows) >= 3
+    for row in rows:
+        assert any(re.search(row, line) for line in lines), f"no row {row!r} in\n{lines}"
 
 
 def test_the_cheapest_setting_is_found_in_few_trials():
