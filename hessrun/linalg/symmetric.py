@@ -1,12 +1,16 @@
 """The product of a dense symmetric matrix with a vector, which reads one triangle of the matrix where it can."""
 
+from functools import cache
+from typing import Any
+
 import torch
 from scipy.linalg.blas import dsymv, ssymv
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-# On the host a product is bound by what it reads: BLAS's symv, which reads half, takes a half to a third of the time
-# from about this n on.
-_SMALLEST = 256
+# On the host a product is bound by what it reads: BLAS's symv, which reads half, takes about half the time from this n
+# on.
+_SMALLEST = 512
 _SYMV = {torch.float64: dsymv, torch.float32: ssymv}
 
 
@@ -14,6 +18,14 @@ def symmetric_product(M: Tensor, v: Tensor) -> Tensor:
     """M v, [n], for M [n, n] symmetric to the last bit and v [n] of its dtype."""
     if M.device.type != "cpu" or len(M) < _SMALLEST or M.dtype not in _SYMV or not M.is_contiguous():
         return M @ v
-    # Seen by columns a row-major matrix is its transpose, which is the same one.
-    product = _SYMV[M.dtype](1.0, M.detach().numpy().T, v.detach().contiguous().numpy(), lower=1)
+    # One thread reads as fast as memory gives; more of them would wait for a turn beside torch's own, which spin.
+    with _libraries().limit(limits=1):
+        # Seen by columns a row-major matrix is its transpose, which is the same one.
+        product = _SYMV[M.dtype](1.0, M.detach().numpy().T, v.detach().contiguous().numpy(), lower=1)
     return torch.from_numpy(product)
+
+
+@cache
+def _libraries() -> Any:
+    """What scipy's BLAS may be."""
+    return ThreadpoolController().select(internal_api=["openblas", "blis", "flexiblas"])
