@@ -9,6 +9,7 @@ from torch import Tensor
 from hessrun.errors import OptionError
 from hessrun.linalg.memory import available_bytes, require_matrices
 from hessrun.linalg.quadrature import quadratures
+from hessrun.linalg.random import normal
 from hessrun.objective import Objective
 from hessrun.options import integer, positive
 from hessrun.record import Spectrum
@@ -170,10 +171,7 @@ def density(
     rules = []
     with objective.curvature(x, kind=kind) as curvature:
         for first in range(0, probes, group):
-            starts = [
-                torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
-                for _ in range(min(group, probes - first))
-            ]
+            starts = [normal(n, generator=generator) for _ in range(min(group, probes - first))]
             V = torch.stack(starts, dim=1).to(dtype=dtype, device=device)
             rules += quadratures(lambda V: curvature @ V, V, m)
     return Density(

@@ -6,6 +6,7 @@ from torch import Tensor
 from hessrun.errors import NotFiniteError
 from hessrun.linalg.lanczos import lanczos
 from hessrun.linalg.quasi_newton_matrix import SymmetricMatrix
+from hessrun.linalg.random import normal
 from hessrun.objective import Evaluation, Objective
 
 _DENSE_LIMIT = 3000
@@ -75,10 +76,7 @@ def _secant_residual(matrix: SymmetricMatrix, learned: list[Tensor] | None, is_i
 def _by_products(objective: Objective, matrix: SymmetricMatrix, seed: int) -> dict[str, float]:
     n, dtype, device = objective.dim, objective.dtype, objective.device
     generator = torch.Generator().manual_seed(seed)
-    u, v = (
-        torch.randn(n, generator=generator, dtype=torch.float64, device="cpu").to(dtype=dtype, device=device)
-        for _ in range(2)
-    )
+    u, v = (normal(n, generator=generator).to(dtype=dtype, device=device) for _ in range(2))
     Mu, Mv = matrix.product(u), matrix.product(v)
     skew = (torch.dot(u, Mv) - torch.dot(v, Mu)).abs() / (torch.linalg.vector_norm(Mu) * torch.linalg.vector_norm(v))
     pairs = lanczos(matrix.product, n, smallest=1, tolerance=0.01, dtype=dtype, device=device, seed=seed)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hessrun.curvature.bulk import bulk, effective_rank
 from hessrun.errors import NotFiniteError
+from hessrun.linalg.random import normal
 from hessrun.objective import Objective
 from hessrun.record import Spectrum
 
@@ -74,6 +75,6 @@ def from_eigenvalues(
 
 
 def _unit(n: int, generator: torch.Generator) -> Tensor:
-    vector = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
+    vector = normal(n, generator=generator)
     unit: Tensor = vector / torch.linalg.vector_norm(vector)
     return unit

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hessrun.errors import NotFiniteError
 from hessrun.linalg.memory import require_matrices
+from hessrun.linalg.random import normal, signs
 from hessrun.objective import Curvature, Objective
 from hessrun.options import integer
 
@@ -55,14 +56,14 @@ def trace(
             return TraceEstimate(float(_finite(_diagonal(curvature)).sum()), 0.0, n)
         HS = torch.empty(n, k, dtype=curvature.dtype, device=curvature.device)
         for i in range(k):
-            s = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
+            s = normal(n, generator=generator)
             HS[:, i] = curvature @ s.to(HS)
         # Where the rank of H is below k, the columns of Q that remain are orthonormal all the same, and do no harm.
         Q = torch.linalg.qr(_finite(HS)).Q
         inside = torch.stack([_quadratic_form(curvature, q) for q in Q.unbind(1)])
         outside = []
         for _ in range(products - 2 * k):
-            z = (2 * torch.randint(2, (n,), generator=generator) - 1).to(HS)
+            z = signs(n, generator).to(HS)
             z = z - Q @ (Q.T @ z)
             outside.append(_quadratic_form(curvature, z - Q @ (Q.T @ z)))
     rest = _finite(torch.stack(outside))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hessrun.linalg.norms import eigenvalue_bound
+from hessrun.linalg.random import normal
 
 # Factors of singular matrices have shown up to 1.5 eps for the least eigenvalue, the diagonal scaled to 1.
 _DEFINITE = 8
@@ -65,4 +66,4 @@ def rounding_level(H: Tensor, bound: float) -> float:
 def start_vector(like: Tensor) -> Tensor:
     """Where inverse iteration starts: the same random numbers every time, [n]."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(len(like), generator=generator, dtype=like.dtype, device="cpu").to(like.device)
+    return normal(len(like), generator=generator, dtype=like.dtype).to(like.device)

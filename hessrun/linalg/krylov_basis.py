@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hessrun.errors import NotFiniteError, OptionError
+from hessrun.linalg.random import normal
 
 # What is left of a vector after orthogonalisation is rounding below this many eps of its length.
 _BREAKDOWN = 100
@@ -139,7 +140,7 @@ class KrylovBasis:
     def random(self, length: int | None = None) -> Tensor:
         """Standard normal numbers, [n] or [length], drawn on the host."""
         n = self.V.shape[0] if length is None else length
-        return torch.randn(n, generator=self._generator, dtype=torch.float64, device="cpu").to(self.V)
+        return normal(n, generator=self._generator).to(self.V)
 
     def misses(self, space: Tensor) -> float:
         """The share of the newest image that lies outside the span of `space` [n, s], whatever the metric."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun.linalg.random import normal
+
 Multiply = Callable[[Tensor], Tensor]
 
 # Steps of the power method for |B|, which need to be right to a small factor alone.
@@ -42,7 +44,7 @@ def negative_direction(multiply: Multiply, like: Tensor, *, precision: float, ma
     Source: Royer, O'Neill and Wright (2020), algorithm 3 and appendix B, on conjugate gradients from a random b.
     """
     n = len(like)
-    b = torch.randn(n, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
+    b = normal(n, generator=torch.Generator().manual_seed(0))
     r = (b / torch.linalg.vector_norm(b)).to(like)
     norm, made = _norm(multiply, r, min(n, _POWER_STEPS, max_products))
     if norm == 0 or not math.isfinite(norm):

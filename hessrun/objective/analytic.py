@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hessrun.errors import OptionError
+from hessrun.linalg.random import normal
 from hessrun.objective.function import FunctionObjective, as_objective
 from hessrun.options import choice, integer
 
@@ -76,9 +77,9 @@ def quadratic(
         eigenvalues = torch.linspace(smallest, 1.0, n, dtype=torch.float64, device="cpu")
     else:
         eigenvalues = torch.logspace(math.log10(smallest), 0.0, n, dtype=torch.float64, device="cpu")
-    Q, R = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64, device="cpu"))
+    Q, R = torch.linalg.qr(normal(n, n, generator=generator))
     Q = Q * R.diagonal().sign()
-    minimiser = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
+    minimiser = normal(n, generator=generator)
     return _quadratic((Q * eigenvalues) @ Q.T, minimiser, dtype, device)
 
 
@@ -107,8 +108,8 @@ def spiked_wishart(
         if isinstance(spike, bool) or not isinstance(spike, int | float) or not 0 <= spike < math.inf:
             raise OptionError(f"spikes={list(spikes)!r}: {spike!r} is no finite number, 0 or above")
     generator = torch.Generator().manual_seed(seed)
-    Z = torch.randn(n, n, generator=generator, dtype=torch.float64, device="cpu")
-    minimiser = torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
+    Z = normal(n, n, generator=generator)
+    minimiser = normal(n, generator=generator)
     A = Z @ Z.T / n
     A.diagonal()[: len(spikes)] += torch.tensor([float(t) for t in spikes], dtype=torch.float64, device="cpu")
     return _quadratic(A, minimiser, dtype, device)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hessrun.linalg.kronecker_sums import CrossSum, SymmetricSum
+from hessrun.linalg.random import normal
 from hessrun.objective.base import Curvature
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -270,7 +271,7 @@ def agrees(hessian: Tensor, curvature: Curvature, generator: torch.Generator) ->
     |H v - C v| <= max(1e-6, 1000 eps sqrt(n)) (|H|_F + |C v|). A matrix of another function differs by far more.
     """
     n = len(hessian)
-    vector = torch.randn(n, generator=generator, dtype=hessian.dtype, device="cpu").to(hessian.device)
+    vector = normal(n, generator=generator, dtype=hessian.dtype).to(hessian.device)
     expected = curvature._product(vector)
     allowed = max(_LEAST_ALLOWED, _ROUNDINGS * torch.finfo(hessian.dtype).eps * n**0.5)
     error = torch.linalg.vector_norm(hessian @ vector - expected)
