@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hessrun.cli.listing import groups
 from hessrun.cli.messages import one_line
-from hessrun.cli.outcomes import OUTCOMES, JobOutcome
+from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE, JobOutcome
 from hessrun.errors import HessrunError
 from hessrun.options import nearest
 
@@ -119,7 +119,10 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
         config, names = retarget(config, overrides)
         choices = choices | names
         outcome = run_job(config, choices, overrides)
-        OUTCOMES.is_stopped |= outcome.exit_code == 1 and config["on_error"] == "stop"
+        if outcome.exit_code == 1 and config["on_error"] == "stop":
+            OUTCOMES.stopped = "an earlier cell failed, and on_error=stop"
+        elif outcome.exit_code > SIGNAL_BASE:
+            OUTCOMES.stopped = "the command was interrupted"
         return outcome
     except HessrunError as error:
         return _refused(choices, str(error))

@@ -42,7 +42,6 @@ def expand(suite: Mapping[str, Any], *, name: str) -> list[list[str]]:
         raise OptionError(f"suite {name}: cells must be a list of at least one mapping.")
     excluded = [_mapping(entry, f"suite {name}: an exclude") for entry in suite.get("exclude") or []]
     outer = _product(_mapping(suite.get("product") or {}, f"suite {name}: product"), f"suite {name}")
-    outer = list(outer)
     found: dict[tuple[str, ...], None] = {}
     for entry in entries:
         for values, more in itertools.product(_cell(entry, name), outer):

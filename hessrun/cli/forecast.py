@@ -1,12 +1,15 @@
 """What a dry run says of a cell: how its folder stands, and about how long it would take."""
 
 import statistics
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hessrun.cli.outcomes import JobOutcome
 from hessrun.cli.standing import standing
 from hessrun.errors import RecordError
-from hessrun.record import Run, read_run
+from hessrun.record import read_run
 from hessrun.record.schema import MANIFEST
 from hessrun.run import Experiment
 from hessrun.run.store import would_end
@@ -29,25 +32,30 @@ def forecast(experiment: Experiment, *, force: bool, overrides: str) -> JobOutco
 
 def _estimate(experiment: Experiment) -> float | None:
     """Seconds: the median of what finished runs of the method on this problem took a step, times the steps to come."""
-    rates, totals = [], []
-    for manifest in sorted(experiment.folder.parent.glob(f"*/{MANIFEST}")):
-        run = _sibling(manifest.parent, experiment)
-        if run is None:
+    names = _names(experiment.manifest)
+    alike = [(steps, seconds) for found, steps, seconds in _finished(experiment.folder.parent) if found == names]
+    if not alike:
+        return None
+    planned = experiment.budget.iterations
+    if planned is None:
+        return float(statistics.median(seconds for _, seconds in alike))
+    return float(planned * statistics.median(seconds / max(steps, 1) for steps, seconds in alike))
+
+
+def _names(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    return manifest["optimizer"]["name"], manifest["problem"]["name"]
+
+
+@cache
+def _finished(folder: Path) -> list[tuple[tuple[str, str], int, float]]:
+    """Method and problem, steps and seconds on all clocks of the finished runs in a folder; read once for all cells."""
+    found = []
+    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+        try:
+            run = read_run(manifest.parent)
+            if run.state in ("finished", "diverged"):
+                last = run.trace[-1]
+                found.append((_names(run.manifest), last["step"], sum(last[clock] for clock in _CLOCKS)))
+        except (RecordError, KeyError, TypeError, IndexError):
             continue
-        last = run.trace[-1]
-        total = sum(last[clock] for clock in _CLOCKS)
-        totals.append(total)
-        rates.append(total / max(last["step"], 1))
-    if not rates:
-        return None
-    steps = experiment.budget.iterations
-    return float(statistics.median(totals) if steps is None else steps * statistics.median(rates))
-
-
-def _sibling(folder: Path, experiment: Experiment) -> Run | None:
-    try:
-        run = read_run(folder)
-        same = all(run.manifest[key]["name"] == experiment.manifest[key]["name"] for key in ("optimizer", "problem"))
-    except (RecordError, KeyError, TypeError):
-        return None
-    return run if same and run.trace and run.state in ("finished", "diverged") else None
+    return found

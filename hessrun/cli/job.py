@@ -9,7 +9,7 @@ import yaml
 
 from hessrun.cli.build import build, identity
 from hessrun.cli.forecast import forecast
-from hessrun.cli.outcomes import OUTCOMES, JobOutcome
+from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE, JobOutcome
 from hessrun.cli.progress import Bar
 from hessrun.cli.summary import print_summary
 from hessrun.errors import FolderTakenError
@@ -17,13 +17,11 @@ from hessrun.run import Ended, run_experiment
 from hessrun.run.store import claim
 from hessrun.status import Status
 
-_SIGNAL_BASE = 128
-
 
 def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence[str] = ()) -> JobOutcome:
     """Raises HessrunError for whatever is wrong before the run has started."""
-    if OUTCOMES.is_stopped:
-        return JobOutcome(choices.get("optimizer", ""), "not run", "an earlier cell failed, and on_error=stop", 0)
+    if OUTCOMES.stopped:
+        return JobOutcome(choices.get("optimizer", ""), "not run", OUTCOMES.stopped, 0)
     wanted = build(config, choices)
     if config["dry_run"]:
         return forecast(wanted, force=config["force"], overrides=" ".join(overrides))
@@ -44,7 +42,9 @@ def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence
             f"hessrun: {folder.name} failed: {ended.error} (the traceback is in {folder / 'run.log'})", file=sys.stderr
         )
     elif ended.signal is not None:
-        print(f"hessrun: interrupted; to go on from here: hessrun {shlex.join(sys.argv[1:])}", file=sys.stderr)
+        # A launcher's process knows the cell's own overrides alone.
+        words = shlex.join(OUTCOMES.command or overrides)
+        print(f"hessrun: interrupted; to go on from here: hessrun {words}", file=sys.stderr)
     elif not OUTCOMES.expected:
         print_summary(experiment, ended)
     return _outcome(ended)
@@ -67,7 +67,7 @@ def _outcome(ended: Ended) -> JobOutcome:
     if ended.status is Status.FAILED:
         code = 1
     elif ended.signal is not None:
-        code = _SIGNAL_BASE + ended.signal
+        code = SIGNAL_BASE + ended.signal
     return JobOutcome(
         ended.folder.name,
         ended.status.state.value,

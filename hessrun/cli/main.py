@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
+from hessrun.cli.outcomes import OUTCOMES
 from hessrun.errors import HessrunError
 from hessrun.version import __version__
 
@@ -103,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise HessrunError(f"'{words[0]}' is no verb: {', '.join(VERBS)}.{nearest(words[0], VERBS)}")
         from hessrun.cli.app import run_hydra
 
+        OUTCOMES.command = words
         return run_hydra(words)
     except HessrunError as error:
         print(f"hessrun: {error}", file=sys.stderr)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+# A process that a signal ended exits with this and the signal's number.
+SIGNAL_BASE = 128
+
 
 @dataclass(frozen=True)
 class JobOutcome:
@@ -26,13 +29,14 @@ class JobOutcome:
 class Outcomes:
     """expected: cells of the sweep, 0 for a single run; found: those that have ended.
 
-    cells: the overrides of each cell of a suite, in place of the product of a sweep; is_stopped: a cell failed, and
-    none is to follow.
+    command: the words that were typed; cells: the overrides of each cell of a suite, in place of the product of a
+    sweep; stopped: why no cell is to follow, or nothing.
     """
 
     expected: int = 0
+    command: list[str] = field(default_factory=list)
     cells: list[list[str]] | None = None
-    is_stopped: bool = False
+    stopped: str = ""
     found: list[JobOutcome] = field(default_factory=list)
 
     def exit_code(self) -> int:

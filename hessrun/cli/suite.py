@@ -20,7 +20,7 @@ def suite(arguments: Sequence[str]) -> int:
     from hessrun.cli.app import run_hydra
     from hessrun.cli.outcomes import OUTCOMES
 
-    OUTCOMES.cells = cells
+    OUTCOMES.cells, OUTCOMES.command = cells, ["suite", *arguments]
     # Hydra sweeps over at least one word; this one says what holds anyway.
     return run_hydra(["-m", *(words or ["force=false"])])
 

@@ -100,6 +100,22 @@ def test_a_signal_ends_a_run_that_tells_how_to_go_on(tmp_path: Path, number: int
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["loop"]["optimizer"]["step"] == run.trace[-1]["step"]
 
 
+def test_a_signal_ends_a_whole_sweep(tmp_path: Path) -> None:
+    words = ["-m", *ENDLESS, "seed=0,1"]
+    process = start(tmp_path, *words)
+    try:
+        wait_for(lambda: [p for p in tmp_path.rglob("trace.jsonl") if p.stat().st_size > 2000])
+        process.send_signal(signal.SIGINT)
+        shown, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130
+    assert "2 cells: 1 interrupted, 1 not run" in shown
+    assert told.endswith(f"to go on from here: hessrun {' '.join(words)}\n")
+    assert len(find_runs([tmp_path])) == 1
+
+
 def test_a_full_disk_ends_the_run_as_failed_with_its_rows(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

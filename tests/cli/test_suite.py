@@ -1,12 +1,10 @@
 """Suites: cells with grids of their own, what a dry run says of them, and what ends them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from test_standing import ENVIRONMENT
+from test_command import hessrun
 
 from hessrun.cli.cells import expand
 from hessrun.cli.listing import conf_folder
@@ -19,18 +17,6 @@ SUITE = {
     "cells": [{"optimizer": "sgd", "product": {"optimizer.lr": [0.1, 1.0]}}, {"optimizer": ["lbfgs", "bfgs"]}],
     "exclude": [{"optimizer": "bfgs", "seed": 1}],
 }
-
-
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hessrun", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        env=ENVIRONMENT,
-    )
 
 
 def test_each_cell_has_its_own_grid() -> None:
@@ -88,17 +74,15 @@ def test_shipped_suites_expand() -> None:
 
 def test_a_suite_is_forecast_run_and_extended(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SUITE))
-    dry = command(tmp_path, "suite", "mine.yaml", "--dry-run")
-    assert dry.returncode == 0, dry.stderr
+    dry = hessrun(tmp_path, "suite", "mine.yaml", "--dry-run")
     assert "7 cells: 7 new" in dry.stdout
     assert "optimizer=sgd optimizer.lr=0.1 seed=0" in dry.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
-    done = command(tmp_path, "suite", "mine.yaml")
-    assert done.returncode == 0, done.stderr
+    done = hessrun(tmp_path, "suite", "mine.yaml")
     assert "7 cells: 7 finished" in done.stdout
     assert len(find_runs([tmp_path])) == 7
-    assert "7 cells: 7 skipped" in command(tmp_path, "suite", "mine.yaml").stdout
-    longer = command(tmp_path, "suite", "mine.yaml", "budget.iterations=5", "--dry-run").stdout
+    assert "7 cells: 7 skipped" in hessrun(tmp_path, "suite", "mine.yaml").stdout
+    longer = hessrun(tmp_path, "suite", "mine.yaml", "budget.iterations=5", "--dry-run").stdout
     assert "7 cells: 7 to extend" in longer
     assert "to come: about 0 s, and 0 cells" in longer
     assert all(len(read_run(folder).trace) == 4 for folder in find_runs([tmp_path]))
@@ -118,8 +102,7 @@ def test_a_cell_that_fails_ends_a_sweep_or_does_not(tmp_path: Path, on_error: st
         "order": "given",
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(suite))
-    done = command(tmp_path, "suite", "mine.yaml", f"on_error={on_error}")
-    assert done.returncode == 1
+    done = hessrun(tmp_path, "suite", "mine.yaml", f"on_error={on_error}", code=1)
     assert f"2 cells: {counted}" in done.stdout
     assert "RuntimeError: no" in done.stdout
 
@@ -132,8 +115,7 @@ def test_wrong_words_are_one_line(tmp_path: Path) -> None:
         (["suite", "families", "budget.iteration=3"], "budget.iteration"),
         (["suite", "families", "on_error=maybe"], "on_error"),
     ):
-        done = command(tmp_path, *words)
-        assert done.returncode == 2, done.stdout + done.stderr
+        done = hessrun(tmp_path, *words, code=2)
         assert line in done.stderr
         assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
