@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 OPTIONS = ("--step", "--kind", "--layers", "--method", "--k", "--out")
 _KINDS = ("hessian", "gauss_newton")
 _METHODS = ("auto", "exact", "lanczos", "density")
-_EXACT_LIMIT = 4000
-_ENDS = 10
 
 
 @dataclass(frozen=True)
@@ -83,15 +81,18 @@ def _point(words: Sequence[str], step: int | None) -> Point:
 
 def _look(point: Point, *, kind: str, method: str, layers: str, k: int | None) -> Spectrum:
     from hessrun.objective import restrict
+    from hessrun.run import Probe
     from hessrun.run.looking import look_at, method_for
+
+    as_probed = Probe()
 
     objective, x = point.objective, point.x
     if layers != "*":
         objective, x = restrict(objective, x, layers.split(","))
-    chosen = method_for(method, objective.dim, _EXACT_LIMIT)
+    chosen = method_for(method, objective.dim, as_probed.exact_limit)
     if k is not None and k > objective.dim:
         raise OptionError(f"--k {k}: there are only {objective.dim} eigenvalues.")
-    count = min(_ENDS, objective.dim) if k is None else k
+    count = min(as_probed.eigenvalues, objective.dim) if k is None else k
     try:
         found, _ = look_at(objective, x, method=chosen, matrix=kind, k=count, step=point.step)
     except TooLargeError as error:

@@ -12,22 +12,23 @@ from hessrun.objective import Objective
 from hessrun.record import Spectrum
 
 _ENDS = 10
+_NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix"}
 
 
-def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0) -> Spectrum:
+def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0, kind: str = "hessian") -> Spectrum:
     """All eigenvalues of the Hessian at x [n] (of the mean loss plus weight decay), by a dense solver in float64.
 
     The noise floor is the larger of the solver's rounding, eps n |lambda|max, and the measured disagreement
     |u'Hv - v'Hu| of two products with random unit vectors drawn from `seed`.
-    Products are counted on `objective`.
+    kind: one of `objective.curvature_kinds()`. Products are counted on `objective`.
     Raises TooLargeError where the Hessian does not fit, NotFiniteError where it is not finite.
     """
-    H = objective.hessian(x)
+    H = objective.hessian(x, kind=kind)
     if not bool(torch.isfinite(H).all()):
-        raise NotFiniteError("The Hessian at this point is not finite: it has no eigenvalues.")
+        raise NotFiniteError(f"The {_NAMES.get(kind, kind)} at this point is not finite: it has no eigenvalues.")
     generator = torch.Generator().manual_seed(seed)
     u, v = (_unit(len(x), generator).to(dtype=x.dtype, device=x.device) for _ in range(2))
-    with objective.curvature(x) as curvature:
+    with objective.curvature(x, kind=kind) as curvature:
         asymmetry = float((torch.dot(u, curvature @ v) - torch.dot(v, curvature @ u)).abs())
     eigenvalues = torch.linalg.eigvalsh(H.double())
     eps = torch.finfo(H.dtype).eps

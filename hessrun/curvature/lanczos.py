@@ -58,6 +58,7 @@ def extremes(
     tolerance: float = 1e-3,
     start: Tensor | None = None,
     seed: int = 0,
+    kind: str = "hessian",
 ) -> tuple[Spectrum, Tensor]:
     """The k largest and the k smallest eigenvalues of the Hessian at x [n], and vectors [n, p] to start the next look.
 
@@ -66,7 +67,7 @@ def extremes(
     integer("k", k, minimum=1)
     if k > objective.dim:
         raise OptionError(f"k={k}: there are only {objective.dim} eigenvalues.")
-    pairs = eigenvalues(objective, x, largest=k, smallest=k, tolerance=tolerance, start=start, seed=seed)
+    pairs = eigenvalues(objective, x, largest=k, smallest=k, tolerance=tolerance, start=start, seed=seed, kind=kind)
     return as_spectrum(pairs, step=step), pairs.vectors
 
 

@@ -157,8 +157,7 @@ class Objective(ABC):
         Raises OptionError for a kind that this objective does not have, or a dtype that it cannot be computed in.
         """
         self._check(x)
-        if kind not in self.curvature_kinds():
-            raise OptionError(f"kind={kind!r}: this objective has {', '.join(self.curvature_kinds())}.")
+        self._check_kind(kind)
         if dtype is None or dtype == self.dtype:
             return self._curvature(x, kind)
         return CastCurvature(self, self.in_dtype(dtype)._curvature(x.to(dtype), kind))
@@ -173,20 +172,27 @@ class Objective(ABC):
         """The matrices that `curvature` offers."""
         return ("hessian",)
 
-    def hessian(self, x: Tensor) -> Tensor:
-        """The Hessian at x, [n, n], symmetric to the last bit; counts the columns that were propagated.
+    def hessian(self, x: Tensor, *, kind: str = "hessian") -> Tensor:
+        """The Hessian at x, or another of `curvature_kinds()`, [n, n], symmetric to the last bit.
 
-        Raises TooLargeError, with the bytes, the limit and what to use instead, before anything is allocated.
+        Counts the columns that were propagated.
+        Raises OptionError for a kind that this objective does not have; TooLargeError, with the bytes, the limit and
+        what to use instead, before anything is allocated.
         """
         self._check(x)
         require_matrices(2, self.dim, self.dtype, self.device, what="The Hessian", instead="products (curvature)")
-        hessian, columns = self._hessian(x)
+        self._check_kind(kind)
+        hessian, columns = self._hessian(x) if kind == "hessian" else self._dense(x, kind)
         self.counter.add_hessian_columns(self.n_batch, columns)
         return hessian
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
-        """The Hessian by products with blocks of unit vectors, symmetrised, and the number of columns propagated."""
-        with self._curvature(x, "hessian") as curvature:
+        """The Hessian and the number of columns propagated."""
+        return self._dense(x, "hessian")
+
+    def _dense(self, x: Tensor, kind: str) -> tuple[Tensor, int]:
+        """A matrix by products with blocks of unit vectors, symmetrised, and the number of columns propagated."""
+        with self._curvature(x, kind) as curvature:
             hessian = torch.empty(self.dim, self.dim, dtype=self.dtype, device=self.device)
             for start in range(0, self.dim, curvature.block):
                 rows = hessian[start : start + curvature.block]
@@ -200,6 +206,10 @@ class Objective(ABC):
 
     @abstractmethod
     def _curvature(self, x: Tensor, kind: str) -> Curvature: ...
+
+    def _check_kind(self, kind: str) -> None:
+        if kind not in self.curvature_kinds():
+            raise OptionError(f"kind={kind!r}: this objective has {', '.join(self.curvature_kinds())}.")
 
     def _check(self, x: Tensor) -> None:
         if x.shape != (self.dim,) or x.dtype != self.dtype or x.device.type != self.device.type:

@@ -3,18 +3,14 @@
 import time
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from hessrun.curvature import as_spectrum, density, eigenvalues, from_eigenvalues, spectrum
-from hessrun.errors import NotFiniteError, OptionError
-from hessrun.linalg.memory import require_matrices
+from hessrun.curvature import density, extremes, spectrum
 from hessrun.objective import Objective
 from hessrun.options import choice, integer
 from hessrun.record import Spectrum
 
 METHODS = ("exact", "lanczos", "density")
-_COLUMNS = 64  # of a matrix that is formed by products, at a time
 
 
 def method_for(kind: str, n: int, exact_limit: int) -> str:
@@ -48,36 +44,13 @@ def look_at(
     choice("method", method, METHODS)
     choice("kind", matrix, objective.curvature_kinds())
     integer("k", k, minimum=1)
-    if method == "lanczos" and k > objective.dim:
-        raise OptionError(f"k={k}: there are only {objective.dim} eigenvalues.")
     objective = objective.uncounted()
     began, memory = time.perf_counter(), None
     if method == "density":
         found = density(objective, x, probes=probes, steps=steps, kind=matrix).as_spectrum(step=step)
     elif method == "lanczos":
-        pairs = eigenvalues(objective, x, largest=k, smallest=k, start=start, kind=matrix)
-        found, memory = as_spectrum(pairs, step=step), pairs.vectors
-    elif matrix == "hessian":
-        found = spectrum(objective, x, step=step)
+        found, memory = extremes(objective, x, k=k, start=start, kind=matrix, step=step)
     else:
-        found = _exact_by_products(objective, x, matrix, step)
+        found = spectrum(objective, x, kind=matrix, step=step)
     seconds, spent = time.perf_counter() - began, objective.counts
     return replace(found, matrix=matrix, products=spent.products, seconds=seconds), memory
-
-
-def _exact_by_products(objective: Objective, x: Tensor, matrix: str, step: int) -> Spectrum:
-    """All eigenvalues of a matrix whose columns are its products with the unit vectors; its skew part is the noise."""
-    n = objective.dim
-    require_matrices(3, n, x.dtype, x.device, what=f"The {matrix} matrix", instead="--method lanczos")
-    columns = torch.zeros(n, n, dtype=x.dtype, device=x.device)
-    with objective.curvature(x, kind=matrix) as curvature:
-        for i in range(0, n, _COLUMNS):
-            width = min(_COLUMNS, n - i)
-            units = torch.zeros(n, width, dtype=x.dtype, device=x.device)
-            units[i : i + width].fill_diagonal_(1)
-            columns[:, i : i + width] = curvature @ units
-    if not bool(torch.isfinite(columns).all()):
-        raise NotFiniteError(f"The {matrix} matrix at this point is not finite: it has no eigenvalues.")
-    values = torch.linalg.eigvalsh((0.5 * (columns + columns.T)).double())
-    eps, asymmetry = torch.finfo(x.dtype).eps, float((columns - columns.T).abs().max())
-    return from_eigenvalues(values, step=step, eps=eps, asymmetry=asymmetry)

@@ -47,6 +47,16 @@ def test_products_equal_the_dense_matrix(case, chunk_size):
     assert (risk.counts - before).gradients == 0
 
 
+def test_the_whole_matrix_is_dense_symmetric_to_the_last_bit_and_counted_by_columns(case):
+    risk = case.risk(weight_decay=WEIGHT_DECAY)
+    G = risk.hessian(risk.x0, kind="gauss_newton")
+    assert torch.equal(G, G.T)
+    assert torch.allclose(G, dense(case, risk), rtol=1e-10, atol=1e-12)
+    assert (risk.counts.hessian_columns, risk.counts.products) == (risk.dim, 0)
+    with pytest.raises(OptionError, match="hessian, gauss_newton"):
+        risk.hessian(risk.x0, kind="fisher")
+
+
 def test_it_is_symmetric_and_positive_semidefinite_where_the_hessian_is_not(case):
     risk = case.risk()
     with risk.curvature(risk.x0, kind="gauss_newton") as curvature:
