@@ -1,6 +1,5 @@
 """`hessrun export RUN [--out FILE]`: the trained weights as a state_dict that the plain module loads."""
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,15 +33,12 @@ def _weights(run: Run) -> dict[str, Any]:
     from hessrun.cli.build import build_problem
     from hessrun.cli.device import dtype_of
     from hessrun.problems import SupervisedProblem
+    from hessrun.run.checkpoint import final_point
 
-    path = run.path / CHECKPOINT
-    try:
-        x = torch.load(path, weights_only=True)["x"]
-    except FileNotFoundError:
-        raise RecordError(f"{run.path}: has no final weights yet (the run is {run.state}).") from None
-    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise RecordError(f"{path}: damaged, no weights can be read from it ({type(error).__name__}).") from None
+    found = final_point(run.path)
+    if found is None:
+        raise RecordError(f"{run.path}: has no final weights yet (the run is {run.state}).")
     problem = build_problem(run.config, {}, dtype_of(run.config["dtype"]), torch.device("cpu"))
     if not isinstance(problem, SupervisedProblem):
         raise RecordError(f"{run.path}: an analytic problem has no weights; its point is in {CHECKPOINT}.")
-    return problem.state_dict(x)
+    return problem.state_dict(found[1])

@@ -1,6 +1,5 @@
 """The points of `hessrun spectrum`: those that a run kept, and the start of a problem that overrides name."""
 
-import pickle
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -16,10 +15,9 @@ from hessrun.cli.device import device_of, dtype_of, set_threads
 from hessrun.cli.spectrum import Point
 from hessrun.errors import HessrunError, OptionError, RecordError
 from hessrun.options import integer
-from hessrun.record import Run, read_run
-from hessrun.record.schema import CHECKPOINT, POINTS, step_file
-
-_DAMAGE = (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
+from hessrun.record import read_run
+from hessrun.record.schema import POINTS, step_file
+from hessrun.run.checkpoint import final_point
 
 
 def point_of_run(folder: Path, step: int | None) -> Point:
@@ -31,7 +29,7 @@ def point_of_run(folder: Path, step: int | None) -> Point:
     if not folder.is_dir():
         raise RecordError(f"{folder}: there is no such folder.")
     run = read_run(folder)
-    final = _final(run)
+    final = final_point(folder)
     kept = {int(path.stem) for path in (folder / POINTS).glob("*.npz") if path.stem.isdecimal()}
     known = sorted(kept | ({final[0]} if final else set()))
     if not known:
@@ -46,18 +44,6 @@ def point_of_run(folder: Path, step: int | None) -> Point:
     if len(x) != problem.train.dim:
         raise RecordError(f"{folder}: its point has {len(x):,} numbers, its problem {problem.train.dim:,}: damaged.")
     return Point(problem.train, x, at, f"{folder.name} at step {at}", folder / "spectrum")
-
-
-def _final(run: Run) -> tuple[int, Tensor] | None:
-    """The step and the vector of the checkpoint; None without one."""
-    path = run.path / CHECKPOINT
-    if not path.exists():
-        return None
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        return int(content["step"]), content["x"]
-    except _DAMAGE as error:
-        raise RecordError(f"{path}: damaged, no vector can be read from it ({type(error).__name__}).") from None
 
 
 def _kept(path: Path) -> Tensor:

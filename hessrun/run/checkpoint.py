@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hessrun.errors import RecordError
 from hessrun.optimizers.plain import tensors_in
 from hessrun.record.schema import CHECKPOINT, CHECKPOINT_PREVIOUS, TRACE
 
@@ -67,6 +68,21 @@ def pack(run_id: str, step: int, trace_bytes: int, loop: dict[str, Any]) -> dict
 def final(step: int, x: Tensor, best_x: Tensor) -> dict[str, Any]:
     """The part of a checkpoint that is kept of every run that ended."""
     return {"step": step, "x": x.detach().cpu(), "best_x": best_x.detach().cpu()}
+
+
+def final_point(folder: Path) -> tuple[int, Tensor] | None:
+    """The step and the vector x [n], on the host, of the newest checkpoint; None where there is none.
+
+    Raises RecordError for a damaged one.
+    """
+    path = folder / CHECKPOINT
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        return int(content["step"]), content["x"]
+    except FileNotFoundError:
+        return None
+    except _DAMAGE as error:
+        raise RecordError(f"{path}: damaged, no vector can be read from it ({type(error).__name__}).") from None
 
 
 def state_bytes(loop: dict[str, Any]) -> int:

@@ -103,7 +103,6 @@ class Loop:
         """Let the listener take a snapshot of what stands before anything of this step is recorded."""
         kept = {
             "counter": self.problem.train.counter.dump(),
-            "counts": asdict(self._counts),
             "clock": self._clock.dump(),
             "best": None if self._best is None else to_plain(self._best),
             "best_loss": self._best_loss,
@@ -113,7 +112,13 @@ class Loop:
         }
 
         def snapshot() -> dict[str, Any]:
-            return kept | {"x": state.x, "optimizer": self.optimizer.dump(state), "random": torch.get_rng_state()}
+            start = asdict(self._counts)
+            return kept | {
+                "counts": start,
+                "x": state.x,
+                "optimizer": self.optimizer.dump(state),
+                "random": torch.get_rng_state(),
+            }
 
         with self._clock.on("logging"):
             self.listener.between(state.step, snapshot)
