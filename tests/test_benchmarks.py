@@ -90,11 +90,10 @@ def _scripts_are_importable(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
 
 
-@pytest.mark.slow
-def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
-    pytest.importorskip("torchmin")
+def printed(module: str, *words: str) -> list[str]:
+    """The lines of a whole quick table."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick", "--out", str(tmp_path), "--fashion-mnist", str(tmp_path)],
+        [sys.executable, "-m", module, "--quick", *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -102,10 +101,16 @@ def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    first, *lines = done.stdout.splitlines()
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
+    pytest.importorskip("torchmin")
+    first, *lines = printed("bench", "--out", str(tmp_path), "--fashion-mnist", str(tmp_path))
     assert re.match(r"\d{4}-\d\d-\d\d: .* CPU, \d+ threads, torch \d.*scipy \d.*pytorch-minimize \d", first)
     for row in ROWS:
-        assert any(re.search(row, line) for line in lines), f"no row {row!r} in\n{done.stdout}"
+        assert any(re.search(row, line) for line in lines), f"no row {row!r} in {lines}"
     for name in ("profile", "profile-10x"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -117,19 +122,10 @@ def test_a_quick_run_prints_every_row_and_draws_the_profile(tmp_path):
 def test_a_quick_run_of_the_curvature_prints_every_row(tmp_path):
     for peer in ("pyhessian", "curvlinops", "hessian_eigenthings"):
         pytest.importorskip(peer)
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.curvature", "--quick", "--fashion-mnist", str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    first, *lines = done.stdout.splitlines()
+    first, *lines = printed("bench.curvature", "--fashion-mnist", str(tmp_path))
     assert re.match(r"\d{4}-\d\d-\d\d: .* CPU, \d+ threads, torch \d.*pyhessian \d.*hessian-eigenthings \d", first)
     for row in CURVATURE_ROWS:
-        assert any(re.search(row, line) for line in lines), f"no row {row!r} in\n{done.stdout}"
+        assert any(re.search(row, line) for line in lines), f"no row {row!r} in {lines}"
 
 
 @pytest.mark.parametrize(

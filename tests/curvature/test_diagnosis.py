@@ -1,10 +1,8 @@
 """What is said of a quasi-Newton matrix, against dense matrices, and in the rows of a run."""
 
-from dataclasses import dataclass
-
 import pytest
 import torch
-from torch import Tensor
+from known import Known
 
 import hessrun
 from hessrun.curvature import diagnose
@@ -15,18 +13,6 @@ from hessrun.optimizers import BFGS, LBFGS, SR1
 from hessrun.problems import AnalyticProblem, ProblemFacts
 from hessrun.run import Loop, Probe
 from hessrun.run.minimize import _Collector
-
-
-@dataclass
-class Known:
-    matrix: Tensor
-
-    def product(self, v: Tensor) -> Tensor:
-        return self.matrix @ v
-
-    def dense(self) -> Tensor:
-        return self.matrix
-
 
 f = quadratic(6, condition_number=10.0).objective
 x = torch.ones(6, dtype=torch.float64)

@@ -1,12 +1,12 @@
 """Eigenvalues of H B^-1 against dense ones, for the matrices that the methods keep."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from known import Known
 from torch import Tensor
 
 from hessrun.curvature import preconditioned, with_preconditioned
@@ -15,17 +15,6 @@ from hessrun.objective import Objective, as_objective
 from hessrun.optimizers import BFGS, LBFGS, SR1
 from hessrun.problems import AnalyticProblem, ProblemFacts
 from hessrun.record import Spectrum
-
-
-@dataclass
-class Known:
-    matrix: Tensor
-
-    def product(self, v: Tensor) -> Tensor:
-        return self.matrix @ v
-
-    def dense(self) -> Tensor:
-        return self.matrix
 
 
 def _matrix(values: Tensor, seed: int) -> Tensor:
