@@ -8,8 +8,8 @@ from scipy.linalg.blas import dsymv, ssymv
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-# On the host a product is bound by what it reads: BLAS's symv, which reads half, takes two thirds of the time at this n,
-# and half from 2,400 on.
+# On the host a product is bound by what it reads: BLAS's symv, which reads half, takes two thirds of the time at this
+# n, and half from 2,400 on.
 _SMALLEST = 1000
 _SYMV = {torch.float64: dsymv, torch.float32: ssymv}
 
