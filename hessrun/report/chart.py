@@ -1,0 +1,56 @@
+"""A figure as data: drawn once by matplotlib for papers, and once in the page, where it can be pointed at."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hessrun.report.groups import Array
+
+Scale = Literal["linear", "log", "symlog"]
+Drawn = Literal["line", "points", "both"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One optimizer's, or one quantity's, line in a panel.
+
+    label: what the legend says; entry: the label of the entry whose colour, dash and marker it has, or "" for a
+    quantity that is no optimizer's (a fit, a noise floor), drawn in grey.
+    x, y: [points]; low, high: [points], a band around y, or None.
+    hover: what pointing at each point says beside x and y, [points] strings, or nothing.
+    """
+
+    label: str
+    entry: str
+    x: Array
+    y: Array
+    low: Array | None = None
+    high: Array | None = None
+    drawn: Drawn = "line"
+    hover: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes. x_label and y_label name the quantity with its unit, as `optimizer time (s)`.
+
+    axis: `step`, `seconds` or `passes` where the page may switch between panels that show the same against another
+    axis, else "". linthresh: where a symlog axis is linear.
+    """
+
+    series: tuple[Series, ...]
+    x_label: str
+    y_label: str
+    title: str = ""
+    x_scale: Scale = "linear"
+    y_scale: Scale = "linear"
+    axis: str = ""
+    linthresh: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Chart:
+    """name: that of its files; caption: a sentence or two that a paper could print below it."""
+
+    name: str
+    caption: str
+    panels: tuple[Panel, ...]

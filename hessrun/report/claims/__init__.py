@@ -1,0 +1,1 @@
+"""The write-up's assertions, each a test on the records."""
