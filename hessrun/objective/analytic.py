@@ -10,7 +10,7 @@ from torch import Tensor
 from hessrun.errors import OptionError
 from hessrun.linalg.random import normal
 from hessrun.objective.function import FunctionObjective, as_objective
-from hessrun.options import choice, integer
+from hessrun.options import choice, integer, positive
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,40 @@ def quadratic(
     Q = Q * R.diagonal().sign()
     minimiser = normal(n, generator=generator)
     return _quadratic((Q * eigenvalues) @ Q.T, minimiser, dtype, device)
+
+
+def chain(
+    n: int = 1000,
+    *,
+    anchor: float = 1e-4,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> AnalyticFunction:
+    """A convex chain of neighbours, f(x) = sum_i log cosh(z_i - z_(i+1)) + anchor/2 |z|^2 with z = x - x*.
+
+    Its value, gradient and Hessian-vector product take O(n) time, so that what a method adds to them can be measured;
+    the Hessian is tridiagonal, with eigenvalues in [anchor, 4 + anchor].
+    n: 2 or above. anchor: above 0. seed: of the minimiser x*, standard normal; the minimum is 0. It starts at 0.
+
+        >>> f = chain(3, anchor=1.0)
+        >>> f.objective.hessian(f.minimiser).tolist()
+        [[2.0, -1.0, 0.0], [-1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]
+    """
+    integer("n", n, minimum=2)
+    integer("seed", seed, minimum=0)
+    positive("anchor", anchor)
+    centre = normal(n, generator=torch.Generator().manual_seed(seed)).to(device=device, dtype=dtype)
+
+    def f(x: Tensor) -> Tensor:
+        z = x - centre
+        gap = z[1:] - z[:-1]
+        # log cosh t = log(1 + exp(2 t)) - t - log 2; torch's softplus is exact to rounding up to this threshold.
+        links = torch.nn.functional.softplus(2 * gap, threshold=40) - gap - math.log(2)
+        return links.sum() + 0.5 * anchor * torch.dot(z, z)
+
+    x0 = torch.zeros_like(centre)
+    return AnalyticFunction(as_objective(f, x0), x0, centre, 0.0)
 
 
 def spiked_wishart(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hessrun.errors import OptionError
-from hessrun.objective.analytic import quadratic, rosenbrock, spiked_wishart
+from hessrun.objective.analytic import chain, quadratic, rosenbrock, spiked_wishart
 
 
 @pytest.mark.parametrize("n", [2, 4, 10])
@@ -30,6 +30,25 @@ def test_quadratic(n, condition_number, spacing):
     assert n == 1 or eigenvalues[-1].item() == pytest.approx(1.0, rel=1e-12)
     ratios = eigenvalues.log().diff() if spacing == "logarithmic" else eigenvalues.diff()
     assert torch.allclose(ratios, ratios.mean(), rtol=1e-6) or n < 3
+    assert f.evaluate(made.minimiser).value.item() == made.minimum == 0
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 30.0, 1e4])
+def test_a_chain_is_a_sum_of_log_cosh_and_its_hessian_tridiagonal(shift):
+    made = chain(6, anchor=0.01, seed=2)
+    f = made.objective
+    z = shift * torch.tensor([0.5, -1.0, 0.25, 1.0, -0.5, 0.125], dtype=torch.float64)
+    found = f.evaluate(made.minimiser + z)
+    gap = z.diff()
+    expected = torch.logaddexp(gap, -gap) - torch.tensor(2.0, dtype=torch.float64).log()
+    assert found.value.item() == pytest.approx((expected.sum() + 0.005 * z @ z).item(), rel=1e-9, abs=1e-15)
+    slope = gap.tanh()
+    pulled = torch.cat([-slope[:1], slope[:-1] - slope[1:], slope[-1:]]) + 0.01 * z
+    assert torch.allclose(found.gradient, pulled, rtol=1e-9, atol=1e-12)
+    stiffness = 1 - slope**2
+    corners = torch.diag_embed(-stiffness, 1) + torch.diag_embed(-stiffness, -1)
+    middle = torch.cat([stiffness, stiffness.new_zeros(1)]) + torch.cat([stiffness.new_zeros(1), stiffness]) + 0.01
+    assert torch.allclose(f.hessian(made.minimiser + z), corners + middle.diag(), rtol=1e-9, atol=1e-9)
     assert f.evaluate(made.minimiser).value.item() == made.minimum == 0
 
 
@@ -65,6 +84,8 @@ def test_quadratics_are_a_function_of_their_seed_and_touch_no_global_generator()
         (lambda: quadratic(3, condition_number=""), "condition_number=''"),
         (lambda: quadratic(3, spacing="log"), "spacing='log': must be one of logarithmic, linear"),
         (lambda: quadratic(3, seed=-1), "seed=-1"),
+        (lambda: chain(1), "n=1: must be a whole number, 2 or above"),
+        (lambda: chain(3, anchor=0.0), "anchor=0.0: must be"),
         (lambda: spiked_wishart(0), "n=0: must be a whole number, 1 or above"),
         (lambda: spiked_wishart(2), "must be a list of at most n=2 numbers, 0 or above"),
         (lambda: spiked_wishart(9, spikes=5.0), "spikes=5.0: must be a list"),
