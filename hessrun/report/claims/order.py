@@ -1,0 +1,195 @@
+"""How fast methods converge near a minimum: Newton quadratically, gradient descent linearly, BFGS superlinearly."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessrun.record import Run
+from hessrun.report.chart import Chart, Panel, Series
+from hessrun.report.claims.claim import Claim, Verdict
+from hessrun.report.claims.records import (
+    DENSE_NEWTON,
+    GRADIENT_DESCENT,
+    entries_named,
+    folders,
+    is_plain,
+    known,
+    lacking,
+    precision,
+    spread_words,
+)
+from hessrun.report.groups import Array, Entry, Group
+from hessrun.report.statistics import median_interval, slope
+
+_PAIRS = 3
+_LONG = 20
+_NEAR = 1e-2  # of the first gradient norm: above, a run is not near its minimum
+_NEWTON_ORDER = 1.8
+_LINEAR = (0.9, 1.1)
+_SUBLINEAR = -0.5  # the exponent in k of 1 - e_(k+1) / e_k: 0 for linear convergence, -1 for a power of k
+_SUPERLINEAR = 1.1
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The end of a run above rounding: e_k and e_(k+1), gradient norms of consecutive steps, each [pairs]."""
+
+    run: Run
+    entry: Entry
+    steps: Array
+    now: Array
+    then: Array
+
+    @property
+    def order(self) -> float:
+        """The slope of log e_(k+1) against log e_k."""
+        return slope(np.log(self.now), np.log(self.then))
+
+    @property
+    def rate(self) -> float:
+        """The geometric mean of e_(k+1) / e_k."""
+        return float(np.exp(np.mean(np.log(self.then / self.now))))
+
+    @property
+    def decay(self) -> float:
+        """The exponent in k of 1 - e_(k+1) / e_k, from the two halves of the tail; nan where the norm rises in one."""
+        middle = len(self.now) // 2
+        halves = [(self.steps[part], self.now[part], self.then[part]) for part in (slice(middle), slice(middle, None))]
+        falls = [1 - float(np.exp(np.mean(np.log(then / now)))) for _, now, then in halves]
+        if min(falls) <= 0:
+            return math.nan
+        return float(np.log(falls[1] / falls[0]) / np.log(halves[1][0].mean() / halves[0][0].mean()))
+
+
+def tail(run: Run, entry: Entry, pairs: int = _PAIRS, *, half: bool = False) -> Tail | None:
+    """The last `pairs` pairs above 100 eps |g0|, or with `half` the last half of all, if that is more.
+
+    None where the run did not come near its minimum, or did not log that many consecutive steps.
+    """
+    steps, norms = known(run, "step", "gradient_norm")
+    if norms.size <= pairs or norms[0] <= 0:
+        return None
+    above = np.flatnonzero(norms <= 100 * precision(run) * norms[0])
+    last = int(above[0]) if above.size else norms.size  # the first norm at rounding, and all after it, say nothing
+    count = max(pairs, last // 2) if half else pairs
+    first = last - 1 - count
+    if first < 0 or norms[last - 1] > _NEAR * norms[0] or np.any(np.diff(steps[first:last]) != 1):
+        return None
+    return Tail(run, entry, steps[first + 1 : last], norms[first : last - 1], norms[first + 1 : last])
+
+
+def _tails(groups: Sequence[Group], names: Sequence[str], pairs: int = _PAIRS) -> list[Tail]:
+    runs = [(run, entry) for _, entry in entries_named(groups, *names) for run in entry.compared]
+    ends = [tail(run, entry, pairs) for run, entry in runs if run.state != "diverged"]
+    return [end for end in ends if end is not None]
+
+
+def _chart(name: str, caption: str, tails: Sequence[Tail]) -> Chart:
+    """Each gradient norm against the next, with lines of slope 1 and 2."""
+    series = []
+    for label in dict.fromkeys(end.entry.label for end in tails):
+        ends = [end for end in tails if end.entry.label == label]
+        x, y = np.concatenate([end.now for end in ends]), np.concatenate([end.then for end in ends])
+        hover = tuple(end.run.path.name for end in ends for _ in end.now)
+        series.append(Series(label, label, x, y, drawn="points", hover=hover))
+    x = np.array([min(s.x.min() for s in series), max(s.x.max() for s in series)])
+    corner = max(s.y.max() for s in series)
+    series += [Series(f"slope {k}", "", x, corner * (x / x[1]) ** k) for k in (1, 2)]
+    panel = Panel(tuple(series), "gradient norm at step k", "gradient norm at step k + 1", x_scale="log", y_scale="log")
+    return Chart(name, caption, (panel,))
+
+
+def _lack(what: str, pairs: int) -> str:
+    return (
+        f"0 runs of {what} hold {pairs} pairs of consecutive steps that end above 100 times rounding and below 0.01 of "
+        "the first gradient norm."
+    )
+
+
+def newton_order(groups: Sequence[Group]) -> Claim:
+    """Newton's method converges quadratically: the order over the last three pairs is at least 1.8."""
+    name, statement = "newton_order", "Newton's method converges quadratically near a minimum."
+    correction = (
+        "Quadratic convergence says that the error e_k obeys |e_(k+1)| <= C |e_k|^2 once the iterate is close enough to "
+        "a minimum with a positive definite, Lipschitz continuous Hessian (Nocedal and Wright, 2006, Theorem 3.5); "
+        "O(theta^2) is no order of convergence."
+    )
+    tails = _tails(groups, DENSE_NEWTON)
+    if not tails:
+        return lacking(name, statement, _lack("Newton's method", _PAIRS), correction=correction)
+    orders = [end.order for end in tails]
+    order = float(np.median(orders))
+    evidence = f"Over the last {_PAIRS} pairs of gradient norms the order of convergence is {spread_words(orders)}."
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if order >= _NEWTON_ORDER else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"order": order, "least": min(orders), "greatest": max(orders), "runs": len(tails)},
+        interval=median_interval(orders),
+        runs=folders([end.run for end in tails]),
+        chart=_chart("newton-order", f"Gradient norms of consecutive steps of Newton's method. {evidence}", tails),
+    )
+
+
+def gradient_descent_order(groups: Sequence[Group]) -> Claim:
+    """Gradient descent converges linearly: the ratio of gradient norms tends to a constant below 1."""
+    name, statement = "gradient_descent_order", "Gradient descent converges linearly near a minimum."
+    correction = (
+        "Linear convergence says that |e_(k+1)| <= r |e_k| with a constant r < 1; on a quadratic and with the best "
+        "constant rate r = (kappa - 1) / (kappa + 1). O(theta) is no order of convergence, and the write-up's update "
+        "lacks the learning rate: theta_(i+1) = theta_i - lr grad L(theta_i)."
+    )
+    runs = [(run, entry) for _, entry in entries_named(groups, *GRADIENT_DESCENT) for run in entry.compared]
+    ends = [tail(run, entry, _LONG, half=True) for run, entry in runs if is_plain(run) and run.state != "diverged"]
+    tails = [end for end in ends if end is not None]
+    if not tails:
+        return lacking(name, statement, _lack("plain gradient descent", _LONG), correction=correction)
+    orders, rates = [end.order for end in tails], [end.rate for end in tails]
+    order, rate = float(np.median(orders)), float(np.median(rates))
+    decay = float(np.median([0.0 if math.isnan(end.decay) else end.decay for end in tails]))
+    is_linear = _LINEAR[0] <= order <= _LINEAR[1] and rate < 1 and decay > _SUBLINEAR
+    evidence = (
+        f"The order of convergence is {spread_words(orders)}; a step multiplies the gradient norm by {rate:.4g}, and "
+        f"1 minus that factor changes over the steps k as k^{decay:.2f} (0 is linear, -1 sublinear)."
+    )
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if is_linear else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"order": order, "rate": rate, "decay": decay, "runs": len(tails)},
+        interval=median_interval(orders),
+        runs=folders([end.run for end in tails]),
+        chart=_chart("gradient-descent-order", f"Consecutive gradient norms of gradient descent. {evidence}", tails),
+    )
+
+
+def bfgs_order(groups: Sequence[Group]) -> Claim:
+    """BFGS converges superlinearly: the order over the last five pairs is above 1.1."""
+    name, statement = "bfgs_order", "BFGS converges superlinearly near a minimum."
+    correction = (
+        "The write-up names no order for BFGS; it is superlinear (Dennis and Moré, 1974), between the two others."
+    )
+    pairs = 5
+    tails = _tails(groups, ("bfgs",), pairs)
+    if not tails:
+        return lacking(name, statement, _lack("BFGS", pairs), correction=correction)
+    orders = [end.order for end in tails]
+    order = float(np.median(orders))
+    evidence = f"Over the last {pairs} pairs of gradient norms the order of convergence is {spread_words(orders)}."
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if order >= _SUPERLINEAR else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"order": order, "least": min(orders), "greatest": max(orders), "runs": len(tails)},
+        interval=median_interval(orders),
+        runs=folders([end.run for end in tails]),
+        chart=_chart("bfgs-order", f"Gradient norms of consecutive steps of BFGS. {evidence}", tails),
+    )
