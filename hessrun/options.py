@@ -29,6 +29,12 @@ def positive(name: str, value: object) -> None:
         raise _refuse(name, value, "a finite number above 0")
 
 
+def finite(name: str, value: object) -> None:
+    """A finite number."""
+    if not _is_number(value):
+        raise _refuse(name, value, "a finite number")
+
+
 def non_negative(name: str, value: object) -> None:
     """A finite number, 0 or above."""
     if not (_is_number(value) and value >= 0):  # type: ignore[operator]

@@ -14,8 +14,9 @@ from hessrun.cli.foreign import is_foreign, make_foreign
 from hessrun.cli.instantiate import check_keys, locate, make, make_partial
 from hessrun.errors import OptionError
 from hessrun.optimizers import Optimizer
-from hessrun.options import boolean, choice, integer
+from hessrun.options import boolean, choice, finite, integer
 from hessrun.problems import AnalyticProblem, Problem, ProblemFacts
+from hessrun.record.protocol import ROLES
 from hessrun.run import Budget, Experiment, Probe
 from hessrun.run.loggers import NoLogger
 from hessrun.run.provenance import provenance
@@ -35,6 +36,8 @@ _NOT_IDENTITY = (
     "budget",
     "curvature",
     "checkpoints",
+    "target",
+    "protocol",
 )
 
 
@@ -68,6 +71,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     for name in ("outputs", "experiment"):
         if not isinstance(config[name], str) or not config[name]:
             raise OptionError(f"{name}={config[name]!r}: must be a folder's name.")
+    _check_protocol(config["target"], config["protocol"])
     dtype, device = dtype_of(config["dtype"]), device_of(config["device"])
     set_threads(config["threads"])
     optimizer = build_optimizer(config["optimizer"])
@@ -95,6 +99,9 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         },
         "seed": config["seed"],
         "dtype": config["dtype"],
+        "target": config["target"],
+        "suite": config["protocol"]["suite"],
+        "role": config["protocol"]["role"],
         **provenance(problem.x0.device),
         "warnings": _warnings(choices),
     }
@@ -110,6 +117,14 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         checkpoints=_of_type(CheckpointPlan, "checkpoints", make("checkpoints", config["checkpoints"])),
         logger=_of_type(NoLogger, "logger", make("logger", config["logger"])),
     )
+
+
+def _check_protocol(target: object, protocol: Mapping[str, Any]) -> None:
+    if target is not None:
+        finite("target", target)
+    choice("protocol.role", protocol["role"], ROLES)
+    if not isinstance(protocol["suite"], str | None):
+        raise OptionError(f"protocol.suite={protocol['suite']!r}: must be a suite's name, or null.")
 
 
 def _warnings(choices: Mapping[str, str]) -> list[str]:

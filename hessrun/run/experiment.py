@@ -17,6 +17,7 @@ from hessrun.run.loggers import NoLogger
 from hessrun.run.loop import Loop
 from hessrun.run.probe import Probe
 from hessrun.run.recording import CheckpointPlan, Progress, Recording
+from hessrun.run.reference_gradient import reference_gradient_seconds
 from hessrun.status import Status
 
 
@@ -68,6 +69,7 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
         manifest=experiment.manifest,
         plan=experiment.checkpoints,
         progress=progress(),
+        reference_gradient=lambda: reference_gradient_seconds(experiment.problem),
         logger=experiment.logger,
         lock=experiment.lock,
         resume=resume,

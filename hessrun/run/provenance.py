@@ -1,4 +1,4 @@
-"""What a manifest says of where a run came from: versions, commit, device, threads."""
+"""What a manifest says of where a run came from: protocol, versions, commit, device, threads."""
 
 import importlib.metadata
 import platform
@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from hessrun.record.protocol import PROTOCOL
 from hessrun.version import __version__
 
-PROTOCOL = 1
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf")
 
 

@@ -26,6 +26,7 @@ from hessrun.status import Status
 
 # Checkpoints take no more than this share of a run's time, whatever their interval.
 _SHARE = 0.05
+_REFERENCE = "reference_gradient_seconds"
 
 
 class Progress:
@@ -61,7 +62,10 @@ class CheckpointPlan:
 
 
 class Recording:
-    """Writes the folder, once the start has been evaluated. SIGINT and SIGTERM end the run after its step."""
+    """Writes the folder, once the start has been evaluated. SIGINT and SIGTERM end the run after its step.
+
+    reference_gradient: times one, in seconds, before the run and after it; a run that goes on keeps the first one.
+    """
 
     def __init__(
         self,
@@ -71,13 +75,14 @@ class Recording:
         manifest: dict[str, Any],
         plan: CheckpointPlan,
         progress: Progress,
+        reference_gradient: Callable[[], float],
         logger: NoLogger | None = None,
         lock: FolderLock | None = None,
         resume: Checkpoint | None = None,
     ) -> None:
         self._folder, self._config, self._manifest = folder, config, manifest
         self._plan, self._progress, self._lock, self._resume = plan, progress, lock, resume
-        self._logger = logger or NoLogger()
+        self._logger, self._reference_gradient = logger or NoLogger(), reference_gradient
         self._writer: RunWriter | None = None
         self._started = now()
         self._handlers: dict[int, Any] = {}
@@ -111,6 +116,8 @@ class Recording:
 
     def started(self) -> None:
         folder = self._folder
+        if _REFERENCE not in self._manifest:
+            self._manifest = self._manifest | {_REFERENCE: self._reference_gradient()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if self._lock is None:
@@ -197,7 +204,13 @@ class Recording:
         final = checkpoint.final(outcome.steps, outcome.x, outcome.best.x)
         checkpoint.save(self._folder, final if kept is None else kept | final)
         checkpoint.drop_previous(self._folder)
-        self._status(outcome.status, steps=outcome.steps, seconds=outcome.seconds, best_loss=float(outcome.best.value))
+        self._status(
+            outcome.status,
+            steps=outcome.steps,
+            seconds=outcome.seconds,
+            best_loss=float(outcome.best.value),
+            reference_gradient_seconds=self._reference_gradient(),
+        )
 
     def failed(self, reason: str, trace: str) -> None:
         """Keep the traceback in run.log and the reason in status.json, in the room that was held for them."""

@@ -113,8 +113,9 @@ def _continued(
         warnings.append(
             f"From step {point.step} on with other {', '.join(changed)}: not bitwise the path of one uninterrupted run."
         )
+    asked = {key: new[key] for key in ("suite", "role", "target") if key in new}
     resumed = {"at": now(), "step": point.step} | {key: new.get(key) for key in compared}
-    return old | {"warnings": warnings, "resumed": [*old.get("resumed", []), resumed]}
+    return old | asked | {"warnings": warnings, "resumed": [*old.get("resumed", []), resumed]}
 
 
 def _beside(experiment: Experiment) -> Experiment:
