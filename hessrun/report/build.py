@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from hessrun.errors import RecordError
 from hessrun.record import Run, find_runs, read_runs
 from hessrun.record.writer import to_json
 from hessrun.report import tables
+from hessrun.report.draw import Picture, draw
 from hessrun.report.figures import figures
 from hessrun.report.groups import Group, grouped
+from hessrun.report.looks import Look, looks
 from hessrun.report.page import Section, html, markdown
 from hessrun.report.prose import conclusion, discussion, setting
-from hessrun.report.spectra_figures import spectra_figures
+from hessrun.report.spectra_figures import density_maps, spectra_charts
 from hessrun.report.summary import summary
 
 MARKER = "report.json"
@@ -115,6 +117,7 @@ def _sections(
     groups: list[Group], missing: list[str], progress: Callable[[Iterable[Any]], Iterable[Any]] | None
 ) -> list[Section]:
     results, texts, answers = [], [], []
+    style = looks(entry.label for group in groups for entry in group.entries)
     numbered = list(enumerate(groups, start=1))
     for index, group in progress(numbered) if progress else numbered:
         prefix = f"problem{index}"
@@ -126,7 +129,7 @@ def _sections(
             tables.runs(group, f"{prefix}-runs"),
         ]
         kept = [table for table in made if table is not None]
-        pictures = [*figures(group, prefix), *spectra_figures(group, prefix)]
+        pictures = _pictures(group, prefix, style)
         results.append(Section(f"Results: {group.title}", [setting(group)], pictures, kept))
         texts.append(Section(f"Discussion: {group.title}", discussion(group)))
         answers.append(Section(f"Conclusion: {group.title}", conclusion(group)))
@@ -136,6 +139,11 @@ def _sections(
         lacking.append(f"The runs belong to {len(groups)} problems, which are reported apart.")
     lacking += [f"{g.title}: no spectrum was recorded." for g in groups if not any(r.spectra for r in g.runs)]
     return [*sections, Section("What is missing", lacking)] if lacking else sections
+
+
+def _pictures(group: Group, prefix: str, style: Mapping[str, Look]) -> list[Picture]:
+    charts = [*figures(group, prefix), *spectra_charts(group, prefix)]
+    return [*(draw(chart, style) for chart in charts), *density_maps(group, prefix)]
 
 
 def _numbers(groups: list[Group], sections: list[Section], missing: list[str]) -> dict[str, Any]:

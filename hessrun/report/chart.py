@@ -7,6 +7,7 @@ from hessrun.report.groups import Array
 
 Scale = Literal["linear", "log", "symlog"]
 Drawn = Literal["line", "points", "both"]
+Dash = Literal["", "solid", "dashed", "dotted"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Series:
     quantity that is no optimizer's (a fit, a noise floor), drawn in grey.
     x, y: [points]; low, high: [points], a band around y, or None.
     hover: what pointing at each point says beside x and y, [points] strings, or nothing.
+    dash: in place of the entry's own, where a panel holds several lines of one entry; alpha: from 0 to 1.
     """
 
     label: str
@@ -27,6 +29,8 @@ class Series:
     high: Array | None = None
     drawn: Drawn = "line"
     hover: tuple[str, ...] = ()
+    dash: Dash = ""
+    alpha: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Panel:
     """One pair of axes. x_label and y_label name the quantity with its unit, as `optimizer time (s)`.
 
     axis: `step`, `seconds` or `passes` where the page may switch between panels that show the same against another
-    axis, else "". linthresh: where a symlog axis is linear.
+    axis, else "". linthresh, x_linthresh: where a symlog axis is linear.
+    in_paper: a panel that is there for the page's switch alone is not drawn for papers.
     """
 
     series: tuple[Series, ...]
@@ -45,6 +50,8 @@ class Panel:
     y_scale: Scale = "linear"
     axis: str = ""
     linthresh: float = 1e-6
+    x_linthresh: float = 1.0
+    in_paper: bool = True
 
 
 @dataclass(frozen=True)

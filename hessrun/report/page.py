@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from hessrun.report.figures import Picture
+from hessrun.report.draw import Picture
 from hessrun.report.tables import Table
 
 TITLE = "Training with Hessian methods: results"

@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hessrun.record import Spectrum
 from hessrun.report.decades import Decades, densities
-from hessrun.report.figures import SETTINGS, Picture, render
+from hessrun.report.draw import SETTINGS, Picture, render
+from hessrun.report.drawable import SPAN, drawable
 from hessrun.report.groups import Array
 from hessrun.report.ticks import tick_plainly
 
@@ -23,20 +24,20 @@ def spectrum_figure(spectrum: Spectrum, name: str, title: str) -> Picture:
 
     name: of the files; title: what the spectrum is of, at the head of the caption.
     """
-    known = [spectrum.eigenvalues, spectrum.largest, spectrum.smallest, spectrum.density_nodes.ravel()]
-    decades = Decades.of([np.concatenate(known)], spectrum.noise_floor)
+    parts = [spectrum.eigenvalues, spectrum.largest, spectrum.smallest, spectrum.density_nodes.ravel()]
+    every = np.concatenate(parts)
+    known = drawable(every)
+    decades = Decades.of([known], spectrum.noise_floor)
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.subplots()
         each = densities(spectrum, decades)
         if each is None:
-            decades = Decades.of(
-                [np.concatenate(known)], 0.1 * float(np.abs(np.concatenate(known)).min(initial=np.inf))
-            )
+            decades = Decades.of([known], 0.1 * float(np.nanmin(np.abs(known), initial=np.inf)))
             _draw_ends(axes, spectrum)
         else:
             _draw_density(axes, spectrum, decades, each)
-        if math.isfinite(spectrum.noise_floor):
+        if spectrum.noise_floor <= SPAN:
             floor = spectrum.noise_floor
             axes.axvspan(-floor, floor, color="0.85", linewidth=0, zorder=0, label="noise floor")
         axes.set_xscale("symlog", linthresh=decades.threshold)
@@ -47,7 +48,8 @@ def spectrum_figure(spectrum: Spectrum, name: str, title: str) -> Picture:
             tick_plainly(axes.yaxis, axes.get_ylim())
         axes.set_title(f"{_MATRICES.get(spectrum.matrix, spectrum.matrix)} of {title}", fontsize=9)
         axes.set_xlabel("eigenvalue (loss per squared unit of the parameters)")
-        return render(figure, name, _caption(spectrum, title, decades))
+        beyond = " Values beyond 1e280 are not drawn." if (np.abs(every) > SPAN).any() else ""
+        return render(figure, name, _caption(spectrum, title, decades) + beyond)
 
 
 def _draw_density(axes: Axes, spectrum: Spectrum, decades: Decades, each: Array) -> None:
@@ -67,7 +69,7 @@ def _draw_density(axes: Axes, spectrum: Spectrum, decades: Decades, each: Array)
         )
     if spectrum.eigenvalues.size:
         count = max(0, spectrum.outliers)
-        ordered = np.sort(spectrum.eigenvalues)[::-1]
+        ordered = drawable(np.sort(spectrum.eigenvalues)[::-1])
         for values, colour, label in ((ordered[count:], _BULK, "eigenvalues"), (ordered[:count], _OUTLIER, "outliers")):
             if values.size:
                 axes.plot(values, np.full(values.size, 1.6 * least), "|", color=colour, ms=9, mew=1.0, label=label)
@@ -83,9 +85,9 @@ def _draw_ends(axes: Axes, spectrum: Spectrum) -> None:
     ):
         rank = np.arange(1, values.size + 1)
         axes.errorbar(
-            values,
+            drawable(values),
             rank,
-            xerr=residuals if residuals.size else None,
+            xerr=drawable(residuals) if residuals.size else None,
             fmt=marker,
             color=colour,
             ms=4,

@@ -7,21 +7,25 @@ import pytest
 from matplotlib.figure import Figure
 
 from hessrun.record import read_run
-from hessrun.report import figures as module
-from hessrun.report.figures import figures, looks, render
-from hessrun.report.groups import Entry, grouped
+from hessrun.report import draw as module
+from hessrun.report.draw import draw, render
+from hessrun.report.figures import figures
+from hessrun.report.groups import grouped
+from hessrun.report.looks import looks
 from hessrun.report.ticks import number, power, tick_plainly
 
 
 def test_a_known_name_looks_the_same_whoever_else_is_there():
-    alone = looks([Entry("lbfgs", "lbfgs", ())])
-    among = looks([Entry(name, name, ()) for name in ("mine", "gd", "adam", "lbfgs", "newton")])
+    alone = looks(["lbfgs"])
+    among = looks(["mine", "gd (lr=0.1)", "adam", "lbfgs", "gd", "newton"])
     assert alone["lbfgs"] == among["lbfgs"]
+    assert among["gd (lr=0.1)"] == looks(["gd"])["gd"]
 
 
 def test_no_two_of_many_entries_look_alike():
-    entries = [Entry(f"gd (lr={k})", "gd", ()) for k in range(20)]
-    assert len(set(looks(entries).values())) == 20
+    styles = looks(f"gd (lr={k})" for k in range(30))
+    assert len(set(styles.values())) == 30
+    assert len({(look.dash, look.marker) for look in styles.values()}) == 30
 
 
 def test_what_is_not_recorded_is_not_drawn(tmp_path, write_run):
@@ -57,7 +61,8 @@ def test_of_a_loss_that_overflows_the_part_before_is_drawn(tmp_path, write_run, 
 
     monkeypatch.setattr(module, "render", kept)
     (group,) = grouped([read_run(folder) for folder in folders])
-    captions = {picture.name: picture.caption for picture in figures(group, "p")}
+    style = looks(entry.label for entry in group.entries)
+    captions = {(picture := draw(chart, style)).name: picture.caption for chart in figures(group, "p")}
     for name in ("p-loss", "p-gradient"):
         assert captions[name].endswith("Values beyond 1e280 are not drawn.")
         assert drawn[name].axes

@@ -8,7 +8,7 @@ import pytest
 from hessrun.record import RunWriter, Spectrum, read_run
 from hessrun.report.decades import Decades, densities
 from hessrun.report.groups import grouped
-from hessrun.report.spectra_figures import spectra_figures
+from hessrun.report.spectra_figures import density_maps, spectra_charts
 from hessrun.report.spectrum_figure import spectrum_figure
 
 VALUES = np.array([-1e-3, 0.0, 1e-9, 2e-3, 0.5, 4.0])
@@ -56,7 +56,7 @@ def test_no_density_where_the_ends_alone_are_known():
     assert b"PNG" in spectrum_figure(seen, "a", "a run").files["png"][:8]
 
 
-@pytest.mark.parametrize("values", [VALUES, np.zeros(3), np.ones(1), np.array([1e-60, 1e-50])])
+@pytest.mark.parametrize("values", [VALUES, np.zeros(3), np.ones(1), np.array([1e-60, 1e-50]), np.array([1.0, 1e292])])
 def test_any_spectrum_can_be_drawn(values):
     assert "<svg" in spectrum_figure(exact(values=values), "a", "a run").files["svg"].decode()
 
@@ -69,7 +69,7 @@ def write(tmp_path, spectra):
         for spectrum in spectra:
             writer.spectrum(spectrum, np.zeros(6))
     (group,) = grouped([read_run(tmp_path / "run")])
-    return [picture.name for picture in spectra_figures(group, "p")]
+    return [found.name for found in (*spectra_charts(group, "p"), *density_maps(group, "p"))]
 
 
 def test_figures_are_made_where_their_data_exist(tmp_path):
@@ -77,5 +77,5 @@ def test_figures_are_made_where_their_data_exist(tmp_path):
     assert write(tmp_path / "one", [exact()]) == []
     assert write(tmp_path / "all", [exact(), exact(9)]) == ["p-eigenvalues", "p-densities"]
     limits = [exact(stability_limit=4.0), exact(9, stability_limit=4.0)]
-    assert write(tmp_path / "limits", limits) == ["p-eigenvalues", "p-densities", "p-sharpness"]
+    assert write(tmp_path / "limits", limits) == ["p-eigenvalues", "p-sharpness", "p-densities"]
     assert math.isnan(exact().stability_limit)
