@@ -1,7 +1,9 @@
 """Reads runs back: `read_run(folder)` and `find_runs(paths)`. Needs no torch."""
 
+import gzip
 import json
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,12 +72,29 @@ def _number(value: Any) -> Any:
     return float("nan") if value is None else value
 
 
-def read_trace(path: Path) -> list[dict[str, Any]]:
-    """The rows of a trace.jsonl. A torn last line is dropped; any other damage raises RecordError with its line."""
+def trace_file(folder: Path) -> Path:
+    """Where a run's rows are: trace.jsonl, or trace.jsonl.gz of a compact record, which has no other."""
+    plain, packed = folder / schema.TRACE, folder / schema.TRACE_PACKED
+    return packed if packed.exists() and not plain.exists() else plain
+
+
+def _trace_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        content = path.read_bytes()
+        unpacked = gzip.decompress(content) if path.name == schema.TRACE_PACKED else content
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise RecordError(f"{path}: damaged ({error}).") from None
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror}).") from None
+    return unpacked.decode("utf-8", errors="replace")
+
+
+def read_trace(path: Path) -> list[dict[str, Any]]:
+    """The rows of a trace, packed or not.
+
+    A torn last line is dropped; any other damage raises RecordError with its line.
+    """
+    text = _trace_text(path)
     lines = text.split("\n")
     rows = []
     for index, line in enumerate(lines):
@@ -113,7 +132,7 @@ def read_run(folder: str | Path) -> Run:
         config=_read_config(folder / schema.CONFIG),
         manifest=manifest,
         status=_read_json(status) if status.exists() else {},
-        trace=read_trace(folder / schema.TRACE),
+        trace=read_trace(trace_file(folder)),
     )
 
 

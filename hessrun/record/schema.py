@@ -2,7 +2,7 @@
 
     config.yaml          the resolved configuration
     manifest.json        what ran: problem, optimizer, versions, device, threads, seed
-    trace.jsonl          one row per recorded step, appended and flushed
+    trace.jsonl          one row per recorded step, appended and flushed; trace.jsonl.gz in a compact record
     spectra/000120.npz   what a probe saw at step 120
     points/000120.npz    the vector it saw (array `x`)
     checkpoint.pt        the newest state, and checkpoint.previous.pt the one before; at the end also the final vector
@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
 TRACE = "trace.jsonl"
+TRACE_PACKED = "trace.jsonl.gz"
 SPECTRA = "spectra"
 POINTS = "points"
 CHECKPOINT = "checkpoint.pt"

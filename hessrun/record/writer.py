@@ -47,7 +47,7 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
 def clear(folder: Path) -> None:
     """Remove what an unfinished earlier run of the same configuration left, and nothing else."""
-    for name in (schema.TRACE, schema.CHECKPOINT, schema.CHECKPOINT_PREVIOUS, schema.LOG):
+    for name in (schema.TRACE, schema.TRACE_PACKED, schema.CHECKPOINT, schema.CHECKPOINT_PREVIOUS, schema.LOG):
         (folder / name).unlink(missing_ok=True)
     cut(folder, step=0, trace_bytes=0)
 
