@@ -6,8 +6,9 @@
      ├── TooLargeError            a matrix that does not fit: bytes, limit, and what to use instead
      ├── ObjectiveError           a function that cannot be minimised: no graph, not a scalar, not deterministic
      │    └── NotFiniteError      its Hessian, or a product with it, is not finite at the point that was asked for
-     └── RecordError              a folder that holds no run, or a damaged one
-          └── FolderTakenError    another process is running this folder's run
+     ├── RecordError              a folder that holds no run, or a damaged one
+     │    └── FolderTakenError    another process is running this folder's run
+     └── RanksError               another process of the same command has ended, or does not answer
 
 Every message is one line: what was wrong, what is allowed, what to do. The command prints it and exits with 2.
 """
@@ -43,3 +44,7 @@ class RecordError(HessrunError):
 
 class FolderTakenError(RecordError):
     """A run's folder that another process holds."""
+
+
+class RanksError(HessrunError):
+    """Another process that runs the same command has ended, does not answer, or does not hold the same."""
