@@ -46,7 +46,7 @@ def _times(value: float) -> str:
     return "the same" if _ratio(value) == "1" else f"{_ratio(value)} times as much"
 
 
-def _listed(words: Iterable[object]) -> str:
+def listed(words: Iterable[object]) -> str:
     """`a`, `a and b`, `a, b and c`, each once."""
     distinct = list(dict.fromkeys(map(str, words)))
     return " and ".join([", ".join(distinct[:-1]), distinct[-1]] if len(distinct) > 1 else distinct)
@@ -59,10 +59,10 @@ def setting(group: Group) -> str:
     text = f"{plural(group.n_parameters, 'parameter')}, {plural(group.n_examples, 'training example')}; "
     text += f"{plural(len(manifests), 'run')} of {plural(len(group.entries), 'optimizer')} over {plural(seeds, 'seed')}"
     if all("dtype" in m and "device" in m for m in manifests):
-        names = _listed(str(m.get("device_name") or m["device"]) for m in manifests)
-        text += f", in {_listed(m['dtype'] for m in manifests)} on {names}"
+        names = listed(str(m.get("device_name") or m["device"]) for m in manifests)
+        text += f", in {listed(m['dtype'] for m in manifests)} on {names}"
         if all("threads" in m for m in manifests):
-            text += f", threads: {_listed(m['threads'] for m in manifests)}"
+            text += f", threads: {listed(m['threads'] for m in manifests)}"
     return text + "."
 
 
@@ -171,7 +171,7 @@ def _to_target(group: Group, base: Entry, others: list[Entry]) -> str | None:
         costs = {axis: median_cost(entry, found[0], axis) for axis in AXES}
         if math.isfinite(costs["step"]):
             spent = (_amount(costs[axis], words) for axis, words in AXES.items())
-            parts.append(f"{entry.label} took {_listed(spent)}")
+            parts.append(f"{entry.label} took {listed(spent)}")
         else:
             parts.append(f"{entry.label} did not reach it in the median")
     return f"To a training loss of {found[0]:.4g}, {found[1]}: {'; '.join(parts)} (medians, a miss counts as infinite)."
@@ -209,7 +209,7 @@ def discussion(group: Group) -> list[str]:
     apart = [entry for entry in group.entries if not entry.minimises_objective]
     if apart:
         count = sum(len(entry.runs) for entry in apart)
-        names = _listed(entry.label for entry in apart)
+        names = listed(entry.label for entry in apart)
         paragraphs.append(f"{plural(count, 'run')} ({names}) minimised another function: left out of the comparisons.")
     clocks = {(r.manifest.get("device_name"), r.manifest.get("threads")) for r in group.runs}
     if len(clocks) > 1:
@@ -237,7 +237,7 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
         if loss < reference and not (math.isfinite(reference) and _is_level(loss, reference, group.known_minimum))
     ]
     word = "no" if not ahead else "yes" if len(ahead) == len(methods) else "in part"
-    who = f" ({_listed(ahead)})" if ahead else ""
+    who = f" ({listed(ahead)})" if ahead else ""
     return (
         f"{how}, {word}: at {_amount(amount, AXES[axis])}, {len(ahead)} of {plural(len(methods), 'Hessian method')}"
         f"{who} had a lower median training loss than {base.label}, the first-order method that ended lowest."
