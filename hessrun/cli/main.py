@@ -19,6 +19,7 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun spectrum model=mlp dataset=digits                --kind gauss_newton, --method exact, lanczos or density
   hessrun list [GROUP]                                     what can be chosen: datasets, models, optimizers ...
   hessrun export RUN [--out FILE]                          a run's trained weights as a state_dict
+  hessrun compact RUNS... --out DIR [--rows N]             records small enough to be committed, reported on as before
   hessrun doctor                                           what this machine offers, and whether a tiny run works
   hessrun --cfg job [overrides]                            the configuration that a command would run
   hessrun --version
@@ -75,6 +76,12 @@ def _export(arguments: Sequence[str]) -> int:
     return export(arguments)
 
 
+def _compact(arguments: Sequence[str]) -> int:
+    from hessrun.cli.compacting import compacting
+
+    return compacting(arguments)
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "report": _report,
@@ -83,6 +90,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "doctor": _doctor,
     "spectrum": _spectrum,
     "export": _export,
+    "compact": _compact,
 }
 
 

@@ -1,0 +1,86 @@
+"""`hessrun compact RUNS... --out DIR`: records small enough to be committed, which a report reads as any others."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hessrun.cli.arguments import parse
+from hessrun.errors import OptionError
+from hessrun.record import Run, find_runs, read_runs
+from hessrun.record.compact import Compaction, compact, refuse_foreign, size
+from hessrun.record.lock import is_held
+from hessrun.report.groups import grouped
+from hessrun.report.needed import steps_needed
+
+_USE = "hessrun compact RUNS... --out DIR [--rows N] [--spectra N] [--keep points,checkpoint]"
+_OPTIONS = ("--out", "--rows", "--spectra", "--keep")
+
+
+def compacting(arguments: Sequence[str]) -> int:
+    """Copy what a report needs of each run below RUNS into DIR, and say what it takes on disk."""
+    options, paths = parse(arguments, verb="compact", options=_OPTIONS)
+    if not paths or "--out" not in options:
+        raise OptionError(f"it takes: {_USE}")
+    plan = Compaction(
+        rows=_whole(options, "--rows"),
+        spectra=_whole(options, "--spectra"),
+        keep=tuple(options["--keep"].split(",")) if "--keep" in options else (),
+    )
+    out = Path(options["--out"]).resolve()
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"--out {out}: is a file; give a folder.")
+    places = _places([Path(path) for path in paths], out)
+    runs, complaints = read_runs(sorted(places))
+    complaints += [f"{run.path}: is being run now; left out." for run in runs if is_held(run.path)]
+    runs = [run for run in runs if not is_held(run.path)]
+    for complaint in complaints:
+        print(f"hessrun: {complaint}", file=sys.stderr)
+    for run in runs:
+        refuse_foreign(run, places[run.path])
+    before, after = _write(runs, places, plan)
+    print(
+        f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {_megabytes(before)} before, {_megabytes(after)} in {out}"
+    )
+    return 1 if complaints else 0
+
+
+def _whole(options: dict[str, str], name: str) -> int | None:
+    if name not in options:
+        return None
+    try:
+        return int(options[name])
+    except ValueError:
+        raise OptionError(f"{name}: a whole number, got {options[name]!r}.") from None
+
+
+def _places(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where each run goes: below `out` as it lies below the path that was given, a run itself under its own name."""
+    places: dict[Path, Path] = {}
+    for path in paths:
+        for run in find_runs([path]):
+            if run.resolve().is_relative_to(out):
+                continue
+            places[run] = out / (run.relative_to(path) if run != path else run.resolve().name)
+    if not places:
+        raise OptionError(f"--out {out}: holds all the runs that were named; give another folder.")
+    taken: dict[Path, Path] = {}
+    for run, place in places.items():
+        first = taken.setdefault(place, run)
+        if first.resolve() != run.resolve():
+            raise OptionError(f"{first} and {run} would both become {place}; compact them one after the other.")
+    return places
+
+
+def _write(runs: Sequence[Run], places: dict[Path, Path], plan: Compaction) -> tuple[int, int]:
+    """Bytes of all runs before and after."""
+    needed = steps_needed(grouped(runs)) if plan.rows is not None else {}
+    before = after = 0
+    for run in runs:
+        place = places[run.path]
+        compact(run, place, plan, needed=needed.get(run.path, ()))
+        before, after = before + size(run.path), after + size(place)
+    return before, after
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.3g} MB"
