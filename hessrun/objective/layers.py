@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from hessrun.linalg.kronecker_sums import CrossSum, SymmetricSum
 from hessrun.linalg.random import normal
 from hessrun.objective.base import Curvature
+from hessrun.objective.examples import Examples
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -123,12 +124,12 @@ class LayeredHessian:
         return cls(module, watch.layers) if len(watch.layers) == len(layers) else None
 
     def hessian(
-        self, parameters: Mapping[str, Tensor], loss: Loss, inputs: Tensor, targets: Tensor, *, chunk_size: int
+        self, parameters: Mapping[str, Tensor], loss: Loss, examples: Examples, *, chunk_size: int
     ) -> Tensor | None:
         """The Hessian [n, n] of the mean of `loss` over all examples, symmetric to the last bit.
 
         parameters: the trained ones by name; loss: (outputs [B, ...], targets [B, ...]) -> the mean over B examples.
-        inputs, targets: [N, ...]; chunk_size: the most examples that go through the module at once.
+        chunk_size: the most of the examples that go through the module at once.
         None where the module calls its layers otherwise at these parameters than it did at the inspection.
         """
         named = {name: value.detach() for name, value in parameters.items()}
@@ -140,12 +141,12 @@ class LayeredHessian:
             for j, b in enumerate(self._layers[:i])
         }
         size = min(chunk_size, max(_FEWEST_EXAMPLES, self.dim**2 // self._numbers_per_example))
-        for some, labels in zip(torch.split(inputs, size), torch.split(targets, size), strict=True):
+        for some, labels in examples.chunks(size):
             try:
                 self._add(diagonal, cross, named, lambda o, y=labels: len(y) * loss(o, y), some)  # type: ignore[misc]
             except _UnfitError:
                 return None
-        return self._assembled(diagonal, cross, like).div_(len(inputs))
+        return self._assembled(diagonal, cross, like).div_(len(examples))
 
     @property
     def _numbers_per_example(self) -> int:

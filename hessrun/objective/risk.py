@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hessrun.errors import OptionError
 from hessrun.objective.base import Curvature, Evaluation, Objective
 from hessrun.objective.counts import Counter
+from hessrun.objective.examples import Examples, examples_of
 from hessrun.objective.gauss_newton import GaussNewtonGraph
 from hessrun.objective.inspection import refuse_unfit_module, saved_numbers_per_example
 from hessrun.objective.layers import LayeredHessian, agrees
@@ -26,6 +27,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Double backward keeps about this many times what the forward pass keeps.
 _GRAPH_FACTOR = 4
+# So many examples show what the module does with one of them.
+_SAMPLE = 16
 
 
 class EmpiricalRisk(Objective):
@@ -33,7 +36,7 @@ class EmpiricalRisk(Objective):
 
     module: any nn.Module; a copy is made, its mode and buffers are kept as they are.
     loss: (outputs [B, ...], targets [B, ...]) -> the mean over the B examples, a scalar.
-    inputs, targets: [N, ...], on the module's device.
+    inputs, targets: [N, ...], on the module's device; or, in place of both, `Examples` that need not fit in memory.
     weight_decay: w >= 0, one number or one per glob pattern on parameter names (first match, else 0).
     chunk_size: examples per chunk; by default from the memory that one example takes (a rule of shapes and device).
     graph_memory: bytes, 0 or above, that the graphs behind the products of one point may take (estimated from shapes);
@@ -47,27 +50,24 @@ class EmpiricalRisk(Objective):
         self,
         module: nn.Module,
         loss: Loss,
-        inputs: Tensor,
-        targets: Tensor,
+        inputs: Tensor | Examples,
+        targets: Tensor | None = None,
         *,
         weight_decay: float | Mapping[str, float] = 0.0,
         chunk_size: int | None = None,
         graph_memory: int = 2**30,
     ) -> None:
-        if len(inputs) != len(targets) or len(inputs) == 0:
-            raise OptionError(
-                f"inputs and targets must be equally many, one or more: {len(inputs)} and {len(targets)}."
-            )
+        self.loss, self.examples = loss, examples_of(inputs, targets)
         self.layout = ParameterLayout.of(module)
-        self.loss, self.inputs, self.targets = loss, inputs, targets
         self._adopt(copy.deepcopy(module))
-        self.n_examples = self.n_batch = len(inputs)
+        self.n_examples = self.n_batch = len(self.examples)
         self.counter = Counter(self.n_examples)
         self._decay = self._decay_of(weight_decay)
         self._frozen_penalty: Tensor | float = 0.0
         self._twin: EmpiricalRisk | None = None
-        refuse_unfit_module(self.module, loss, inputs, targets)
-        self._saved = saved_numbers_per_example(self.module, loss, inputs, targets)
+        sample = self.examples.chunk(0, _SAMPLE)
+        refuse_unfit_module(self.module, loss, *sample)
+        self._saved = saved_numbers_per_example(self.module, loss, *sample)
         if chunk_size is not None:
             integer("chunk_size", chunk_size, minimum=1)
         integer("graph_memory", graph_memory, minimum=0)
@@ -87,6 +87,16 @@ class EmpiricalRisk(Objective):
             parameter.data = view
             parameter.grad = None
 
+    @property
+    def inputs(self) -> Tensor:
+        """All inputs at once, [N, ...], also where they are streamed."""
+        return self.examples.chunk(0, self.n_batch)[0]
+
+    @property
+    def targets(self) -> Tensor:
+        """All targets at once, [N, ...], also where they are streamed."""
+        return self.examples.chunk(0, self.n_batch)[1]
+
     def _decay_of(self, weight_decay: float | Mapping[str, float]) -> Tensor | float:
         if not isinstance(weight_decay, Mapping):
             non_negative("weight_decay", weight_decay)
@@ -98,7 +108,7 @@ class EmpiricalRisk(Objective):
     def subset(self, indices: Tensor) -> "EmpiricalRisk":
         """The risk over some of the examples: counts on the same counter, B of N examples as B/N of a pass."""
         part = copy.copy(self)
-        part.inputs, part.targets = self.inputs[indices], self.targets[indices]
+        part.examples = self.examples.take(indices)
         part.n_batch = len(indices)
         part._twin = None if self._twin is None else self._twin.subset(indices)
         return part
@@ -113,16 +123,15 @@ class EmpiricalRisk(Objective):
         if self._twin is None or self._twin.dtype != dtype:
             twin = copy.copy(self)
             twin._adopt(copy.deepcopy(self.module).to(dtype))
-            twin.inputs, twin.targets = (
-                t.to(dtype) if t.is_floating_point() else t for t in (self.inputs, self.targets)
-            )
+            twin.examples = self.examples.in_dtype(dtype)
             twin._decay = self._decay.to(dtype) if isinstance(self._decay, Tensor) else self._decay
             if isinstance(self._frozen_penalty, Tensor):
                 twin._frozen_penalty = self._frozen_penalty.to(dtype)
             twin._twin = None
+            inputs, targets = twin.examples.chunk(0, 1)
             try:
                 with torch.no_grad():
-                    self.loss(twin.module(twin.inputs[:1]), twin.targets[:1])
+                    self.loss(twin.module(inputs), targets)
             except (RuntimeError, TypeError, ValueError) as error:
                 reason = " ".join(str(error).split())
                 raise OptionError(f"The model or its loss does not run in {dtype}: {reason}") from error
@@ -132,12 +141,12 @@ class EmpiricalRisk(Objective):
             self._twin.counter = self.counter
         return self._twin
 
-    def on(self, inputs: Tensor, targets: Tensor) -> "EmpiricalRisk":
+    def on(self, inputs: Tensor | Examples, targets: Tensor | None = None) -> "EmpiricalRisk":
         """The risk of the same module over other examples (a validation or test split), without weight decay."""
         other = copy.copy(self)
-        other.inputs, other.targets = inputs, targets
-        other.n_examples = other.n_batch = len(inputs)
-        other.counter, other._twin = Counter(len(inputs)), None
+        other.examples = examples_of(inputs, targets)
+        other.n_examples = other.n_batch = len(other.examples)
+        other.counter, other._twin = Counter(other.n_examples), None
         other._decay = other._frozen_penalty = 0.0
         return other
 
@@ -169,9 +178,14 @@ class EmpiricalRisk(Objective):
 
     def outputs(self, x: Tensor) -> Tensor:
         """The module's outputs at x for all examples, [N, ...]; counts nothing."""
+        return self.predictions(x)[0]
+
+    def predictions(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The module's outputs at x for all examples, and their targets, from one pass over them; counts nothing."""
         self._buffer.copy_(x)
         with torch.no_grad():
-            return torch.cat([self.module(inputs) for inputs, _, _ in self._chunks()])
+            parts = [(self.module(inputs), targets) for inputs, targets, _ in self._chunks()]
+        return torch.cat([outputs for outputs, _ in parts]), torch.cat([targets for _, targets in parts])
 
     def state_dict(self, x: Tensor) -> dict[str, Tensor]:
         """What the plain module's `load_state_dict` takes, with the parameters of x; the tensors are copies."""
@@ -179,11 +193,7 @@ class EmpiricalRisk(Objective):
         return {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
 
     def _chunks(self) -> Iterator[tuple[Tensor, Tensor, float]]:
-        if self.n_batch <= self.chunk_size:
-            yield self.inputs, self.targets, 1.0
-            return
-        size = self.chunk_size
-        for inputs, targets in zip(torch.split(self.inputs, size), torch.split(self.targets, size), strict=True):
+        for inputs, targets in self.examples.chunks(self.chunk_size):
             yield inputs, targets, len(inputs) / self.n_batch
 
     def _evaluate(self, x: Tensor, gradient: bool) -> Evaluation:
@@ -262,10 +272,10 @@ class EmpiricalRisk(Objective):
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
         """By layers where the module allows it, verified with one random product, which is one column more."""
-        layered = LayeredHessian.inspect(self.module, self.inputs)
+        layered = LayeredHessian.inspect(self.module, self.examples.chunk(0, _SAMPLE)[0])
         if layered is not None:
             named, size = self.layout.named(x), self.chunk_size
-            hessian = layered.hessian(named, self.loss, self.inputs, self.targets, chunk_size=size)
+            hessian = layered.hessian(named, self.loss, self.examples, chunk_size=size)
             if hessian is not None:
                 hessian.diagonal().add_(self._decay)
                 with self._curvature(x, "hessian") as curvature:

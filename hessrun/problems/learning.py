@@ -25,8 +25,8 @@ class HeldOut:
 
     def measures(self, x: Tensor) -> dict[str, Tensor]:
         """Loss and accuracy (the share in [0, 1] whose largest output is the class) from one pass over the split."""
-        outputs = self.risk.outputs(x)
-        found = {f"{self.name}_loss": self.risk.loss(outputs, self.risk.targets)}
+        outputs, targets = self.risk.predictions(x)
+        found = {f"{self.name}_loss": self.risk.loss(outputs, targets)}
         if self.classes is not None:
             found[f"{self.name}_accuracy"] = (outputs.argmax(dim=1) == self.classes).double().mean()
         return found

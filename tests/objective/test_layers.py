@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hessrun.objective import EmpiricalRisk
+from hessrun.objective import EmpiricalRisk, InMemory
 from hessrun.objective.layers import LayeredHessian, agrees
 
 N, IN, OUT = 23, 5, 3
@@ -161,7 +161,7 @@ def _by_layers(risk: EmpiricalRisk, chunk_size: int = 10**6) -> tuple[LayeredHes
     layered = LayeredHessian.inspect(risk.module, risk.inputs)
     assert layered is not None
     named = risk.named_views(risk.x0)
-    hessian = layered.hessian(named, risk.loss, risk.inputs, risk.targets, chunk_size=chunk_size)
+    hessian = layered.hessian(named, risk.loss, risk.examples, chunk_size=chunk_size)
     assert hessian is not None
     return layered, hessian
 
@@ -246,7 +246,7 @@ def test_a_path_that_depends_on_the_parameters_is_noticed() -> None:
     layered = LayeredHessian.inspect(risk.module, risk.inputs)
     assert layered is not None
     named = risk.named_views(risk.x0 + 100)
-    assert layered.hessian(named, risk.loss, risk.inputs, risk.targets, chunk_size=N) is None
+    assert layered.hessian(named, risk.loss, risk.examples, chunk_size=N) is None
 
 
 def test_the_module_stays_as_it_was_also_after_an_exception() -> None:
@@ -257,7 +257,7 @@ def test_the_module_stays_as_it_was_also_after_an_exception() -> None:
     _by_layers(risk)
     risk.module.fails = True  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="on purpose"):
-        layered.hessian(risk.named_views(risk.x0), risk.loss, risk.inputs, risk.targets, chunk_size=N)
+        layered.hessian(risk.named_views(risk.x0), risk.loss, risk.examples, chunk_size=N)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in risk.module.state_dict().items())
     assert all(parameter.grad is None for parameter in risk.module.parameters())
@@ -270,7 +270,8 @@ def test_buffers_stay_as_they_were() -> None:
     inputs = torch.randn(N, IN, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     layered = LayeredHessian.inspect(module, inputs)
     assert layered is not None
-    layered.hessian(dict(module.named_parameters()), lambda o, _: o.pow(2).mean(), inputs, inputs, chunk_size=N)
+    examples = InMemory(inputs, inputs)
+    layered.hessian(dict(module.named_parameters()), lambda o, _: o.pow(2).mean(), examples, chunk_size=N)
     assert int(module[1].num_batches_tracked) == 0  # type: ignore[arg-type]
     assert not module[1].running_mean.any()  # type: ignore[union-attr, operator]
 
