@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hessrun.record import Run
+from hessrun.record.rows import Rows
 
 Array = npt.NDArray[np.float64]
 FIRST_ORDER = ("gd", "sgd", "adam", "adamw", "rmsprop", "adagrad")
@@ -19,6 +20,7 @@ HESSIAN = (
 )
 PASSES = ("values", "gradients", "products", "hessian_columns")
 _PROBLEM_PARTS = ("problem", "model", "dataset", "loss")
+_OWN_SEEDS = ("problem.seed", "details.seed")
 _WHERE_DATA_LIE = ("data_dir", "source", "root", "path")
 
 
@@ -26,13 +28,26 @@ def column(run: Run, name: str) -> Array:
     """A column of a run's trace, [rows]; nan where a row lacks it or holds no number. `passes` sums the four kinds."""
     if name == "passes":
         return np.asarray(np.nansum([column(run, kind) for kind in PASSES], axis=0), dtype=float)
+    if isinstance(run.trace, Rows):
+        return run.trace.column(name)
     values = (row.get(name) for row in run.trace)
     return np.array([float(v) if isinstance(v, int | float) else np.nan for v in values])
+
+
+def is_tuning(run: Run) -> bool:
+    """A trial of a search for settings, on seeds of its own: no part of any comparison."""
+    return run.manifest.get("role") == "tuning"
 
 
 def end_word(run: Run) -> str:
     """The status that a run ended with, or the coarse state where it has none."""
     return str(run.status.get("status", run.state))
+
+
+def seed_of(run: Run) -> str:
+    """The run's seed as a word; a run without one has its folder's name for it, and is paired with nothing."""
+    seed = run.manifest.get("seed")
+    return str(run.path) if seed is None else f"seed {seed}"
 
 
 @dataclass(frozen=True)
@@ -88,19 +103,25 @@ class Group:
     """One line for each run left out, since another one of the same settings and seed stands for it."""
 
     @property
+    def details(self) -> dict[str, Any]:
+        """The problem's settings as the manifest has them, for example `condition_number` of a quadratic."""
+        return dict(self.runs[0].manifest.get("problem", {}).get("details") or {})
+
+    @property
     def runs(self) -> tuple[Run, ...]:
         return tuple(run for entry in self.entries for run in entry.runs)
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys such as `optimizer.lr`."""
     if not isinstance(value, dict):
         return {prefix: value}
-    return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}.{key}" if prefix else key).items()}
+    return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def _settings(run: Run) -> dict[str, Any]:
     """What sets runs of one optimizer apart: its options, the precision and the device."""
-    return _flat(run.config.get("optimizer") or {}) | {key: run.manifest.get(key) for key in ("dtype", "device")}
+    return flat(run.config.get("optimizer") or {}) | {key: run.manifest.get(key) for key in ("dtype", "device")}
 
 
 def _problem_settings(run: Run) -> dict[str, Any]:
@@ -108,13 +129,40 @@ def _problem_settings(run: Run) -> dict[str, Any]:
 
     Facts alone would take tanh and relu, or two quadratics of one size, for repetitions of one run.
     """
-    parts = _flat({key: run.config[key] for key in _PROBLEM_PARTS if key in run.config})
+    parts = flat({key: run.config[key] for key in _PROBLEM_PARTS if key in run.config})
     configured = {key: value for key, value in parts.items() if key.rsplit(".", 1)[-1] not in _WHERE_DATA_LIE}
-    return _flat(run.manifest.get("problem", {})) | configured
+    version = {"protocol": run.manifest["protocol"]} if "protocol" in run.manifest else {}
+    return flat(run.manifest.get("problem", {})) | configured | version
 
 
-def _problem_key(run: Run) -> str:
-    return json.dumps(_problem_settings(run), sort_keys=True, default=str)
+def family_key(group: "Group", *without: str) -> str:
+    """What problems have in common that differ in nothing but these settings, each named by its last word."""
+    settings = _problem_settings(group.runs[0])
+    kept = {key: value for key, value in settings.items() if key.rsplit(".", 1)[-1] not in without}
+    return _problem_key({key: value for key, value in kept.items() if key not in _OWN_SEEDS})
+
+
+def _problem_key(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True, default=str)
+
+
+def _by_problem(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs of each problem. Where its own seed is the run's, in all of them, it makes repetitions, not problems."""
+    alike: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        alike[_problem_key({k: v for k, v in _problem_settings(run).items() if k not in _OWN_SEEDS})].append(run)
+    members: dict[str, list[Run]] = defaultdict(list)
+    for key, found in alike.items():
+        settings = [_problem_settings(run) for run in found]
+        follows = all(
+            own[k] == run.manifest.get("seed")
+            for own, run in zip(settings, found, strict=True)
+            for k in _OWN_SEEDS
+            if k in own
+        )
+        for own, run in zip(settings, found, strict=True):
+            members[key if follows else _problem_key(own)].append(run)
+    return [found for _, found in sorted(members.items())]
 
 
 def _title(run: Run) -> str:
@@ -146,8 +194,7 @@ def _one_per_seed(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[Run]]:
 
     by_seed: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        seed = run.manifest.get("seed")
-        by_seed[str(run.path) if seed is None else f"seed {seed}"].append(run)
+        by_seed[seed_of(run)].append(run)
     kept = tuple(max(same, key=standing) for same in by_seed.values())
     return kept, [run for run in runs if all(run is not other for other in kept)]
 
@@ -173,13 +220,12 @@ def _entries(runs: Sequence[Run]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """The runs that hold rows, grouped by problem: its facts and its configuration, all alike within a group."""
-    by_problem: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.trace:
-            by_problem[_problem_key(run)].append(run)
+    """The runs that hold rows, grouped by problem: its facts, its configuration and the protocol, alike within a group.
+
+    Runs of a search for settings are left out.
+    """
     groups = []
-    members = [found for _, found in sorted(by_problem.items())]
+    members = _by_problem([run for run in runs if run.trace and not is_tuning(run)])
     for title, found in zip(_titles([found[0] for found in members]), members, strict=True):
         problem = found[0].manifest.get("problem", {})
         entries, repeated = _entries(found)

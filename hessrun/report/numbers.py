@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessrun.record import Run, Spectrum
-from hessrun.report.groups import Array, Entry, Group, column, end_word
+from hessrun.report.groups import Array, Entry, Group, column, end_word, seed_of
 
 AXES = {"step": "iterations", "seconds": "optimizer seconds", "passes": "passes"}
 _SETTLED = ("converged", "target_reached", "line_search_failed", "stalled")
@@ -79,13 +79,54 @@ def baseline(group: Group) -> Entry | None:
     return min(found, key=median_final_loss, default=None)
 
 
+def best_loss(run: Run) -> float:
+    """The lowest training loss recorded along a run; infinite where none is finite."""
+    losses = column(run, "train_loss")
+    return float(np.min(losses[np.isfinite(losses)], initial=math.inf))
+
+
 def target_of(group: Group) -> tuple[float, str] | None:
-    """The baseline's median final loss, else the worst finite one, with what it is."""
+    """The training loss whose cost is compared, with what it is; None without a finite one.
+
+    It is the one that all runs were given in advance; else the baseline's median best loss; else the worst finite one.
+    """
+    given = {run.manifest.get("target") for run in group.runs}
+    fixed = next(iter(given)) if len(given) == 1 else None
+    if isinstance(fixed, int | float) and math.isfinite(fixed):
+        return float(fixed), "the target fixed in advance"
     base = baseline(group)
     if base is not None:
-        return median_final_loss(base), f"the median final training loss of {base.label}"
+        return _median([best_loss(run) for run in base.compared]), f"the median best training loss of {base.label}"
     losses = [loss for loss in map(median_final_loss, comparable(group)) if math.isfinite(loss)]
     return (max(losses), "the worst median final training loss") if losses else None
+
+
+def seeds_compared(entry: Entry) -> set[str]:
+    """The seeds at which an entry has a run to compare."""
+    return {seed_of(run) for run in entry.compared}
+
+
+def paired(mine: Entry, other: Entry) -> list[tuple[Run, Run]]:
+    """The runs to compare at the seeds that both entries have, in the order of the seeds.
+
+    Of seeds that led both methods along the same losses the first alone is kept: where nothing depends on the seed,
+    ten of them are one observation.
+    """
+    theirs = {seed_of(run): run for run in other.compared}
+    pairs: dict[tuple[bytes, ...], tuple[Run, Run]] = {}
+    for run in sorted(mine.compared, key=seed_of):
+        if seed_of(run) in theirs:
+            pair = (run, theirs[seed_of(run)])
+            pairs.setdefault(tuple(column(r, "train_loss").tobytes() for r in pair), pair)
+    return list(pairs.values())
+
+
+def paired_costs(mine: Entry, other: Entry, target: float, axis: str) -> list[tuple[float, float]]:
+    """What each of the two spent on `axis` until the target, seed by seed (`paired`); a miss is infinite."""
+    return [
+        (cost_to_reach(first, target, axis), cost_to_reach(second, target, axis))
+        for first, second in paired(mine, other)
+    ]
 
 
 def cost_to_reach(run: Run, target: float, axis: str) -> float:

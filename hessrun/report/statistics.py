@@ -42,7 +42,7 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of a family of tests, corrected for how many they are (Holm, 1979); each 0 to 1, in the same order."""
+    """The p-values of a family of tests, corrected for their number (Holm, 1979); each 0 to 1, in the same order."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, largest = [1.0] * len(p_values), 0.0
     for rank, index in enumerate(order):

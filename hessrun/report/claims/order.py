@@ -14,6 +14,7 @@ from hessrun.report.claims.records import (
     GRADIENT_DESCENT,
     entries_named,
     folders,
+    interval_over,
     is_plain,
     known,
     lacking,
@@ -21,7 +22,7 @@ from hessrun.report.claims.records import (
     spread_words,
 )
 from hessrun.report.groups import Array, Entry, Group
-from hessrun.report.statistics import median_interval, slope
+from hessrun.report.statistics import slope
 
 _PAIRS = 3
 _LONG = 20
@@ -112,8 +113,8 @@ def newton_order(groups: Sequence[Group]) -> Claim:
     """Newton's method converges quadratically: the order over the last three pairs is at least 1.8."""
     name, statement = "newton_order", "Newton's method converges quadratically near a minimum."
     correction = (
-        "Quadratic convergence says that the error e_k obeys |e_(k+1)| <= C |e_k|^2 once the iterate is close enough to "
-        "a minimum with a positive definite, Lipschitz continuous Hessian (Nocedal and Wright, 2006, Theorem 3.5); "
+        "Quadratic convergence says that the error e_k obeys |e_(k+1)| <= C |e_k|^2 once the iterate is close enough "
+        "to a minimum with a positive definite, Lipschitz continuous Hessian (Nocedal and Wright, 2006, Theorem 3.5); "
         "O(theta^2) is no order of convergence."
     )
     tails = _tails(groups, DENSE_NEWTON)
@@ -129,7 +130,7 @@ def newton_order(groups: Sequence[Group]) -> Claim:
         evidence,
         correction,
         numbers={"order": order, "least": min(orders), "greatest": max(orders), "runs": len(tails)},
-        interval=median_interval(orders),
+        interval=interval_over([end.run for end in tails], orders),
         runs=folders([end.run for end in tails]),
         chart=_chart("newton-order", f"Gradient norms of consecutive steps of Newton's method. {evidence}", tails),
     )
@@ -163,7 +164,7 @@ def gradient_descent_order(groups: Sequence[Group]) -> Claim:
         evidence,
         correction,
         numbers={"order": order, "rate": rate, "decay": decay, "runs": len(tails)},
-        interval=median_interval(orders),
+        interval=interval_over([end.run for end in tails], orders),
         runs=folders([end.run for end in tails]),
         chart=_chart("gradient-descent-order", f"Consecutive gradient norms of gradient descent. {evidence}", tails),
     )
@@ -172,9 +173,7 @@ def gradient_descent_order(groups: Sequence[Group]) -> Claim:
 def bfgs_order(groups: Sequence[Group]) -> Claim:
     """BFGS converges superlinearly: the order over the last five pairs is above 1.1."""
     name, statement = "bfgs_order", "BFGS converges superlinearly near a minimum."
-    correction = (
-        "The write-up names no order for BFGS; it is superlinear (Dennis and Moré, 1974), between the two others."
-    )
+    correction = "The write-up names no order for BFGS: it is superlinear (Dennis and Moré, 1974)."
     pairs = 5
     tails = _tails(groups, ("bfgs",), pairs)
     if not tails:
@@ -189,7 +188,7 @@ def bfgs_order(groups: Sequence[Group]) -> Claim:
         evidence,
         correction,
         numbers={"order": order, "least": min(orders), "greatest": max(orders), "runs": len(tails)},
-        interval=median_interval(orders),
+        interval=interval_over([end.run for end in tails], orders),
         runs=folders([end.run for end in tails]),
         chart=_chart("bfgs-order", f"Gradient norms of consecutive steps of BFGS. {evidence}", tails),
     )

@@ -6,7 +6,8 @@ import numpy as np
 
 from hessrun.record import Run
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.groups import Array, Entry, Group, column
+from hessrun.report.groups import Array, Entry, Group, column, family_key
+from hessrun.report.statistics import median_interval
 
 DENSE_NEWTON = ("newton", "newton_trust")
 GRADIENT_DESCENT = ("gd", "sgd")
@@ -46,6 +47,24 @@ def spread_words(values: Sequence[float]) -> str:
         return f"{values[0]:.3g} in 1 run"
     low, high = min(values), max(values)
     return f"{float(np.median(values)):.3g} in the median ({low:.3g} to {high:.3g} over {len(values)} runs)"
+
+
+def families(groups: Sequence[Group], *without: str) -> list[list[Group]]:
+    """The problems that differ in nothing but these settings, in families of two or more."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(family_key(group, *without), []).append(group)
+    return [family for family in found.values() if len(family) > 1]
+
+
+def interval_over(runs: Sequence[Run], values: Sequence[float]) -> tuple[float, float] | None:
+    """The interval of the median of one value for each run; None where all runs have one seed."""
+    return median_interval(values) if seeds_of(runs) > 1 else None
+
+
+def counted(count: int, word: str) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def folders(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -1,0 +1,280 @@
+"""What a high condition number does: on problems that differ in nothing else."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessrun.record import Run
+from hessrun.report.chart import Chart, Panel, Series
+from hessrun.report.claims.claim import Claim, Verdict
+from hessrun.report.claims.records import counted, families, folders, known, lacking, seeds_of
+from hessrun.report.groups import Array, Entry, Group, end_word
+from hessrun.report.numbers import median_final_loss, spread
+from hessrun.report.statistics import median_interval, slope
+
+_KAPPA = "condition_number"
+_TOLERANCES = (1e-8, 1e-6, 1e-4, 1e-2)
+_KAPPAS = 3
+_GROWS = 0.5
+_FLAT = 0.1
+_SECOND_ORDER = ("newton", "newton_trust", "newton_cg", "gauss_newton", "bfgs", "dfp", "broyden", "lbfgs")
+_FAILED = ("diverged", "failed", "line_search_failed", "stalled")
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """One optimizer on problems of ascending condition number, each [problems]: for each the best of its settings."""
+
+    name: str
+    kappa: Array
+    entries: tuple[Entry, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for entry in self.entries for run in entry.compared]
+
+    def iterations(self, tolerance: float) -> Array:
+        """The median over runs of the iterations until the gradient norm fell to `tolerance` of its first value."""
+        costs = [[iterations_to(run, tolerance) for run in entry.compared] for entry in self.entries]
+        return np.array([float(np.median(found)) for found in costs])
+
+
+def iterations_to(run: Run, tolerance: float) -> float:
+    """The first step whose gradient norm is at most `tolerance` times the first one; infinite if none is."""
+    steps, norms = known(run, "step", "gradient_norm")
+    reached = np.flatnonzero(norms <= tolerance * norms[0]) if norms.size else norms
+    return float(steps[reached[0]]) if reached.size else math.inf
+
+
+def conditioned(groups: Sequence[Group], *names: str) -> list[Conditioned]:
+    """Of each optimizer its longest series over condition numbers, in the order of the names; none without two."""
+    found: dict[str, Conditioned] = {}
+    for family in families([g for g in groups if _KAPPA in g.details], _KAPPA):
+        for name in names:
+            best = {}
+            for group in family:
+                own = [e for e in group.entries if e.name == name and e.minimises_objective and e.compared]
+                if own:
+                    best[float(group.details[_KAPPA])] = min(own, key=median_final_loss)
+            kappas = sorted(best)
+            if len(kappas) > 1 and (name not in found or len(kappas) > found[name].kappa.size):
+                found[name] = Conditioned(name, np.array(kappas), tuple(best[k] for k in kappas))
+    return [found[name] for name in names if name in found]
+
+
+def _growth(series: Conditioned) -> tuple[float, float, Array]:
+    """The slope of log iterations against log kappa where they are known, the tolerance, and the iterations [problems].
+
+    The tolerance is the tightest that is reached at three condition numbers or more, none above its inverse: the small
+    eigenvalues of a worse problem would not have to be resolved.
+    """
+    for tolerance in _TOLERANCES:
+        iterations = series.iterations(tolerance)
+        usable = np.isfinite(iterations) & (iterations > 0) & (series.kappa <= 1 / tolerance)
+        if usable.sum() >= _KAPPAS:
+            return slope(np.log(series.kappa[usable]), np.log(iterations[usable])), tolerance, iterations
+    return math.nan, math.nan, np.array([])
+
+
+def _interval(series: Conditioned, tolerance: float) -> tuple[float, float] | None:
+    """Of the slope, over seeds that reached the tolerance at every condition number; None for fewer than two."""
+    each = [[iterations_to(run, tolerance) for run in entry.compared] for entry in series.entries]
+    if seeds_of(series.runs) < 2 or len({len(found) for found in each}) > 1:
+        return None
+    slopes = [
+        slope(np.log(series.kappa), np.log(c)) for c in zip(*each, strict=True) if np.isfinite(c).all() and min(c) > 0
+    ]
+    return median_interval(slopes) if len(set(map(tuple, zip(*each, strict=True)))) > 1 else None
+
+
+def _chart(groups: Sequence[Group], tolerance: float) -> Chart:
+    series = []
+    for one in conditioned(groups, "gd", "sgd", *_SECOND_ORDER):
+        iterations = one.iterations(tolerance)
+        usable = np.isfinite(iterations) & (iterations > 0)
+        if usable.any():
+            series.append(Series(one.name, one.name, one.kappa[usable], iterations[usable], drawn="both"))
+    panel = Panel(tuple(series), "condition number", "iterations to tolerance", x_scale="log", y_scale="log")
+    caption = (
+        f"Iterations until the gradient norm is {tolerance:g} of its first value, median over seeds; misses left out."
+    )
+    return Chart("condition-number", caption, (panel,))
+
+
+def _by_condition(
+    groups: Sequence[Group], name: str, statement: str, of: str, *, grows: bool, correction: str
+) -> Claim:
+    words = "Gradient descent" if of == "gd" else "Newton's method"
+    found = next(iter(conditioned(groups, of)), None)
+    growth, tolerance, iterations = _growth(found) if found is not None else (math.nan, math.nan, np.array([]))
+    if found is None or math.isnan(growth):
+        kappas = 0 if found is None else found.kappa.size
+        what = (
+            f"{words} ran at {counted(kappas, 'condition number')} of one problem, and reached a common tolerance at "
+            f"fewer than {_KAPPAS} of them."
+        )
+        return lacking(name, statement, what, correction=correction, runs=[] if found is None else found.runs)
+    missed = int(np.isinf(iterations).sum())
+    each = ", ".join(
+        f"{'a miss' if math.isinf(count) else f'{count:,.0f}'} at {kappa:.3g}"
+        for kappa, count in zip(found.kappa, iterations, strict=True)
+    )
+    evidence = (
+        f"{words}'s iterations to {tolerance:g} of the first gradient norm grow as kappa^{growth:.2f}: {each}."
+    ).replace("method's's", "method's")
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if (growth >= _GROWS if grows else abs(growth) <= _FLAT) else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"exponent": growth, "tolerance": tolerance, "missed": missed},
+        interval=_interval(found, tolerance),
+        runs=folders(found.runs),
+        chart=_chart(groups, tolerance) if grows else None,
+    )
+
+
+def condition_gradient_descent(groups: Sequence[Group]) -> Claim:
+    """Gradient descent's iterations grow with the condition number."""
+    statement = "A high condition number makes gradient descent slow."
+    correction = "On a quadratic its iterations grow in proportion to kappa, at the best constant learning rate."
+    return _by_condition(groups, "condition_gradient_descent", statement, "gd", grows=True, correction=correction)
+
+
+def condition_newton(groups: Sequence[Group]) -> Claim:
+    """Newton's iterations do not grow with the condition number."""
+    statement = "Newton's iterations do not depend on the condition number."
+    correction = "Newton's method is affine invariant: kappa enters through rounding in the linear solve alone."
+    return _by_condition(groups, "condition_newton", statement, "newton", grows=False, correction=correction)
+
+
+def reversals(run: Run) -> float:
+    """The share of steps that turn back, (x_(k+1) - x_k)'(x_k - x_(k-1)) < 0; nan without three consecutive points."""
+    paths = {int(p.stem): p for p in sorted((run.path / "points").glob("*.npz")) if p.stem.isdecimal()}
+    middles = [k for k in paths if k - 1 in paths and k + 1 in paths]
+    if not middles:
+        return math.nan
+    wanted = {k + d for k in middles for d in (-1, 0, 1)}
+    try:
+        points = {}
+        for k in wanted:
+            with np.load(paths[k], allow_pickle=False) as data:
+                points[k] = data["x"]
+    except (OSError, ValueError, KeyError):
+        return math.nan
+    back = [float((points[k + 1] - points[k]) @ (points[k] - points[k - 1])) < 0 for k in middles]
+    return sum(back) / len(back)
+
+
+def condition_oscillation(groups: Sequence[Group]) -> Claim:
+    """At the highest condition number a share of gradient descent's steps turn back on the one before."""
+    name, statement = "condition_oscillation", "A high condition number makes gradient steps oscillate."
+    correction = (
+        "They oscillate along the eigenvectors of the largest eigenvalues where the learning rate is above 1 / "
+        "lambda_max, and diverge above 2 / lambda_max; below, a high condition number makes them slow instead."
+    )
+    found = next(iter(conditioned(groups, "gd")), None)
+    shares = [] if found is None else [spread([reversals(r) for r in e.compared]).median for e in found.entries]
+    if found is None or len(shares) < 2 or not np.isfinite(shares).all():
+        what = (
+            "0 series of gradient descent over two or more condition numbers hold points of three consecutive steps "
+            "each: they need a probe at every step."
+        )
+        return lacking(name, statement, what, correction=correction, runs=[] if found is None else found.runs)
+    each = ", ".join(f"{100 * share:.3g}% at {kappa:.3g}" for share, kappa in zip(shares, found.kappa, strict=True))
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if shares[-1] > max(_FLAT, shares[0]) else Verdict.CONTRADICTED,
+        f"Share of steps that turn back on the one before, by condition number: {each}.",
+        correction,
+        numbers={"share": shares[-1], "share_at_lowest": shares[0]},
+        runs=folders(found.runs),
+    )
+
+
+def _reached(entry: Entry) -> float:
+    """The median over runs of the last gradient norm over the first."""
+    ends = [norms[-1] / norms[0] for run in entry.compared if (norms := known(run, "gradient_norm")[0]).size]
+    return spread(ends).median
+
+
+def condition_second_order(groups: Sequence[Group]) -> Claim:
+    """At the highest condition number more second-order runs fail than at the lowest."""
+    name, statement = "condition_second_order", "A high condition number makes second-order methods unstable."
+    correction = (
+        "What suffers is the accuracy of the linear solve (about kappa times the machine epsilon) and the number of CG "
+        "iterations, at most about sqrt(kappa) each digit; methods with a safeguarded step do not diverge for that."
+    )
+    found = [one for one in conditioned(groups, *_SECOND_ORDER) if one.kappa.size >= _KAPPAS]
+    if not found:
+        what = f"0 second-order methods ran at {_KAPPAS} or more condition numbers of one problem."
+        return lacking(name, statement, what, correction=correction)
+    runs = [[run for one in found for run in one.entries[end].runs] for end in (0, -1)]
+    failed = [sum(end_word(run) in _FAILED for run in ends) for ends in runs]
+    accuracy = [float(np.nanmedian([_reached(one.entries[end]) for one in found])) for end in (0, -1)]
+    evidence = (
+        f"From the lowest condition number ({found[0].kappa[0]:.3g}) to the highest ({found[0].kappa[-1]:.3g}) the "
+        f"runs of {counted(len(found), 'second-order method')} that diverged, stalled or found no step went from "
+        f"{failed[0]} of {len(runs[0])} to {failed[1]} of {len(runs[1])}, and the last gradient norm from "
+        f"{accuracy[0]:.2g} to {accuracy[1]:.2g} of the first in the median."
+    )
+    cg = next((one for one in found if one.name == "newton_cg"), None)
+    if cg is not None:
+        counts = [
+            spread(
+                [float(np.mean(c)) for run in cg.entries[end].runs if (c := known(run, "cg_iterations")[0]).size]
+            ).median
+            for end in (0, -1)
+        ]
+        if np.isfinite(counts).all():
+            evidence += f" A step of Newton-CG took {counts[0]:.3g} and {counts[1]:.3g} CG iterations."
+    shares = [failed[i] / len(runs[i]) for i in (0, 1)]
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if shares[1] > shares[0] else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"failed_share": shares[1], "failed_share_at_lowest": shares[0]},
+        runs=folders([run for one in found for run in one.runs]),
+    )
+
+
+def condition_slow(groups: Sequence[Group]) -> Claim:
+    """Most methods need twice the iterations at the highest condition number, or miss the tolerance."""
+    name, statement = "condition_slow", "A high condition number slows convergence and may prevent it."
+    correction = (
+        "It slows methods that are not affine invariant. In exact arithmetic it prevents none of them from converging: "
+        "within a budget of iterations or the precision of the numbers it can."
+    )
+    names = dict.fromkeys(entry.name for group in groups for entry in group.entries)
+    tolerance = 1e-6
+    found = [one for one in conditioned(groups, *names) if one.kappa.size >= _KAPPAS]
+    ends = [(one, *one.iterations(tolerance)[[0, -1]]) for one in found]
+    known_ends = [(one, low, high) for one, low, high in ends if math.isfinite(low)]
+    if len(known_ends) < 2:
+        what = (
+            f"{counted(len(known_ends), 'method')} reached {tolerance:g} of the first gradient norm at the lowest of "
+            f"{_KAPPAS} or more condition numbers of one problem."
+        )
+        return lacking(name, statement, what, correction=correction)
+    slowed = [one.name for one, low, high in known_ends if high >= 2 * max(low, 1)]
+    missed = [one.name for one, _, high in known_ends if math.isinf(high)]
+    evidence = (
+        f"From the lowest to the highest condition number {len(slowed)} of {counted(len(known_ends), 'method')} "
+        f"needed at least twice the iterations to {tolerance:g} of the first gradient norm, {len(missed)} of which "
+        "missed it within the budget."
+    )
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if 2 * len(slowed) > len(known_ends) else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"slowed": len(slowed), "missed": len(missed), "methods": len(known_ends)},
+        runs=folders([run for one, *_ in known_ends for run in one.runs]),
+    )

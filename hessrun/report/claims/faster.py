@@ -1,0 +1,91 @@
+"""Whether Hessian methods reach the target sooner than the first-order baseline: by iteration, by pass, by the clock."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hessrun.report.claims.claim import Claim, Verdict
+from hessrun.report.claims.records import folders, lacking
+from hessrun.report.comparisons import Compared, beside_baseline
+from hessrun.report.groups import Group
+from hessrun.report.numbers import AXES
+from hessrun.report.statistics import SEEDS_FOR_CLAIMS, median_interval
+
+_HOW = {"step": "iteration", "passes": "pass over the data", "seconds": "the clock"}
+
+
+def verdict_of(found: Sequence[Compared]) -> Verdict:
+    """Supported where more than half are significantly faster; undecided where most tests decide nothing."""
+    faster, slower = sum(c.is_faster for c in found), sum(c.is_slower for c in found)
+    if 2 * faster > len(found):
+        return Verdict.SUPPORTED
+    return Verdict.CONTRADICTED if 2 * (faster + slower) > len(found) else Verdict.NOT_ENOUGH_DATA
+
+
+def typical_ratio(found: Sequence[Compared]) -> tuple[float, tuple[float, float] | None]:
+    """The median over comparisons of their median ratios, with its bootstrap interval over comparisons."""
+    ratios = [c.found.ratio for c in found]
+    return float(np.median(ratios)), median_interval(ratios)
+
+
+def _faster(groups: Sequence[Group], axis: str, name: str) -> Claim:
+    statement = f"Hessian methods train faster than first-order ones, by {_HOW[axis]}."
+    correction = (
+        "A local rate of convergence says nothing of the cost of a step or of the way to a minimum: whether a method "
+        "is faster depends on what is counted."
+    )
+    every = [c for group in groups for c in beside_baseline(group, axis)]
+    found = [c for c in every if c.found.pairs >= SEEDS_FOR_CLAIMS]
+    if not found:
+        most = max((c.found.pairs for c in every), default=0)
+        what = (
+            f"A claim takes {SEEDS_FOR_CLAIMS} distinct seeds of a Hessian method and of a first-order baseline on one "
+            f"problem; these runs hold {most}."
+        )
+        return lacking(name, statement, what, correction=correction, runs=[run for c in every for run in c.runs])
+    problems = {c.group.title for c in found}
+    won = {c.group.title for c in found if c.is_faster}
+    faster, slower = sum(c.is_faster for c in found), sum(c.is_slower for c in found)
+    typical, interval = typical_ratio(found)
+    median = (
+        f"{typical:.3g} times those of the baseline" if math.isfinite(typical) else "unbounded: most miss the target"
+    )
+    evidence = (
+        f"Of {len(found)} comparisons with a tuned first-order baseline on {len(problems)} "
+        f"{'problem' if len(problems) == 1 else 'problems'}, a Hessian method reached the target in significantly "
+        f"fewer {AXES[axis]} in {faster} and in more in {slower} (sign test over seeds, Holm's correction within each "
+        f"problem, 5%); at least one did so on {len(won)} of {len(problems)}. The median cost is {median}."
+    )
+    return Claim(
+        name,
+        statement,
+        verdict_of(found),
+        evidence,
+        correction,
+        numbers={
+            "ratio": typical,
+            "comparisons": len(found),
+            "faster": faster,
+            "slower": slower,
+            "problems": len(problems),
+            "problems_with_a_faster_one": len(won),
+        },
+        interval=interval,
+        runs=folders([run for c in found for run in c.runs]),
+    )
+
+
+def faster_by_iteration(groups: Sequence[Group]) -> Claim:
+    """Fewer iterations to the target than the first-order baseline."""
+    return _faster(groups, "step", "faster_by_iteration")
+
+
+def faster_by_pass(groups: Sequence[Group]) -> Claim:
+    """Fewer passes over the data to the target."""
+    return _faster(groups, "passes", "faster_by_pass")
+
+
+def faster_by_clock(groups: Sequence[Group]) -> Claim:
+    """Fewer optimizer seconds to the target."""
+    return _faster(groups, "seconds", "faster_by_clock")

@@ -1,0 +1,166 @@
+"""What BFGS's matrix is, from the rows of `optimizer.diagnose=true`: symmetric, definite, secant, near the Hessian."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hessrun.record import Run
+from hessrun.report.chart import Chart, Panel, Series
+from hessrun.report.claims.claim import Claim, Verdict
+from hessrun.report.claims.records import counted, entries_named, folders, interval_over, known, lacking, precision
+from hessrun.report.groups import Array, Entry, Group
+
+_ROUNDING = 1e4  # times the machine epsilon
+_FALLS = 0.5
+_ROWS = 6
+
+
+def _diagnosed(groups: Sequence[Group], name: str, *others: str) -> list[tuple[Entry, Run, tuple[Array, ...]]]:
+    """BFGS's runs that hold the column, with it and its steps."""
+    found = [
+        (entry, run, known(run, "step", name, *others))
+        for _, entry in entries_named(groups, "bfgs")
+        for run in entry.compared
+    ]
+    return [(entry, run, values) for entry, run, values in found if values[1].size]
+
+
+def _lack(name: str, statement: str, column: str, correction: str) -> Claim:
+    what = f"0 runs of BFGS hold the column {column}: set optimizer.diagnose=true."
+    return lacking(name, statement, what, correction=correction)
+
+
+def _residual(groups: Sequence[Group], name: str, statement: str, column: str, words: str, correction: str) -> Claim:
+    """A residual that should be of the size of rounding, in the median of each run."""
+    found = _diagnosed(groups, column)
+    if not found:
+        return _lack(name, statement, column, correction)
+    medians = [float(np.median(values[1])) for _, _, values in found]
+    units = [median / precision(run) for median, (_, run, _) in zip(medians, found, strict=True)]
+    worst = max(float(values[1].max()) for _, _, values in found)
+    rows = sum(values[1].size for _, _, values in found)
+    evidence = (
+        f"Over {counted(rows, 'row')} of {counted(len(found), 'run')} {words} is {float(np.median(medians)):.2g} in "
+        f"the median and {worst:.2g} at most; rounding allows {_ROUNDING:.0e} times the machine epsilon."
+    )
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if max(units) <= _ROUNDING else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"median": float(np.median(medians)), "greatest": worst, "rows": rows},
+        interval=interval_over([run for _, run, _ in found], medians),
+        runs=folders([run for _, run, _ in found]),
+    )
+
+
+def bfgs_symmetric(groups: Sequence[Group]) -> Claim:
+    """|H - H'| / |H| is at rounding."""
+    correction = "The update keeps the symmetry of its start exactly: nothing is penalised."
+    statement = "BFGS's matrix is symmetric."
+    return _residual(groups, "bfgs_symmetric", statement, "symmetry_error", "|H - H'| / |H|", correction)
+
+
+def bfgs_secant(groups: Sequence[Group]) -> Claim:
+    """|H y - s| / |s| is at rounding: the model's gradients match at the last two points."""
+    correction = (
+        "The model at x_i is m(p) = L + grad L'p + 1/2 p'B p, with p = theta - theta_i: B stands in the quadratic term "
+        "alone, not times L, and the remainder is o(|p|^2), since B is no exact Hessian. That its gradient matches at "
+        "p = 0 holds for any B; matching it at the point before as well is what gives the secant equation B s = y."
+    )
+    statement = "BFGS's model matches the gradients of the loss."
+    return _residual(groups, "bfgs_secant", statement, "secant_residual", "|H y - s| / |s|", correction)
+
+
+def bfgs_positive_definite(groups: Sequence[Group]) -> Claim:
+    """The smallest eigenvalue of H is above 0 at every row."""
+    name, statement = "bfgs_positive_definite", "BFGS's matrix is positive definite."
+    correction = (
+        "It stays so exactly if s'y > 0, which a Wolfe line search ensures, not by minimising a norm: the weighting "
+        "matrix W makes the update scale invariant."
+    )
+    column = "smallest_matrix_eigenvalue"
+    found = _diagnosed(groups, column)
+    if not found:
+        return _lack(name, statement, column, correction)
+    rows = sum(values[1].size for _, _, values in found)
+    bad = sum(int((values[1] <= 0).sum()) for _, _, values in found)
+    least = min(float(values[1].min()) for _, _, values in found)
+    evidence = (
+        f"The smallest eigenvalue of H is above 0 in {rows - bad} of {counted(rows, 'row')} of "
+        f"{counted(len(found), 'run')}, {least:.2g} at the least."
+    )
+    return Claim(
+        name,
+        statement,
+        Verdict.CONTRADICTED if bad else Verdict.SUPPORTED,
+        evidence,
+        correction,
+        numbers={"least": least, "rows": rows, "not_definite": bad},
+        runs=folders([run for _, run, _ in found]),
+    )
+
+
+def _falling(groups: Sequence[Group], name: str, statement: str, column: str, words: str, correction: str) -> Claim:
+    """A column whose median over the last third of a run is below half that of its first third, in the median run."""
+    found = [(entry, run, values) for entry, run, values in _diagnosed(groups, column) if values[1].size >= _ROWS]
+    if not found:
+        what = f"0 runs of BFGS hold {_ROWS} rows of the column {column}: set optimizer.diagnose=true."
+        return lacking(name, statement, what, correction=correction)
+
+    def third(values: Array, pick: Callable[[Array, int], Array]) -> float:
+        return float(np.median(pick(values, values.size // 3)))
+
+    starts = [third(values[1], lambda v, k: v[:k]) for _, _, values in found]
+    ends = [third(values[1], lambda v, k: v[-k:]) for _, _, values in found]
+    ratios = [end / start if start > 0 else math.inf for start, end in zip(starts, ends, strict=True)]
+    ratio = float(np.median(ratios))
+    evidence = (
+        f"From the first to the last third of a run {words} went from {float(np.median(starts)):.2g} to "
+        f"{float(np.median(ends)):.2g} (medians over {counted(len(found), 'run')}), by a factor of {ratio:.2g}."
+    )
+    series = []
+    for label in dict.fromkeys(entry.label for entry, _, _ in found):
+        longest = max((values for entry, _, values in found if entry.label == label), key=lambda values: values[0].size)
+        positive = longest[1] > 0
+        series.append(Series(label, label, longest[0][positive], longest[1][positive]))
+    chart = Chart(
+        name.replace("_", "-"),
+        f"The longest run of each: {words}.",
+        (Panel(tuple(series), "iteration", words, y_scale="log"),),
+    )
+    return Claim(
+        name,
+        statement,
+        Verdict.SUPPORTED if ratio < _FALLS else Verdict.CONTRADICTED,
+        evidence,
+        correction,
+        numbers={"ratio": ratio, "start": float(np.median(starts)), "end": float(np.median(ends)), "runs": len(found)},
+        interval=interval_over([run for _, run, _ in found], ratios),
+        runs=folders([run for _, run, _ in found]),
+        chart=chart,
+    )
+
+
+def bfgs_dennis_more(groups: Sequence[Group]) -> Claim:
+    """|(A - B) p| / |B p| along the method's steps falls, as superlinear convergence takes (Dennis and Moré, 1974)."""
+    statement = "BFGS's matrix approximates the Hessian, along its own steps."
+    correction = (
+        "BFGS's matrix need not converge to the Hessian: superlinear convergence asks that it acts like it along the "
+        "steps alone (Dennis and Moré, 1974)."
+    )
+    words = "|(A - B) p| / |B p|"
+    return _falling(groups, "bfgs_dennis_more", statement, "direction_error", words, correction)
+
+
+def bfgs_close(groups: Sequence[Group]) -> Claim:
+    """|H_(k+1) - H_k|_F / |H_k|_F falls over a run."""
+    statement = "BFGS's matrix stays close to its predecessor."
+    correction = (
+        "The update is the nearest matrix in a weighted norm, under symmetry and the secant equation; nothing bounds "
+        "how near that is, and the weighted norm does not make it positive definite."
+    )
+    words = "relative change of H in a step"
+    return _falling(groups, "bfgs_close", statement, "matrix_change", words, correction)

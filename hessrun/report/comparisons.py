@@ -1,0 +1,120 @@
+"""Methods beside a baseline on each problem: what reaching the target cost, paired by seed, with Holm's correction."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from hessrun.record import Run
+from hessrun.report.groups import Entry, Group, seed_of
+from hessrun.report.numbers import (
+    baseline,
+    comparable,
+    contenders,
+    cost_to_reach,
+    median_final_loss,
+    paired,
+    paired_costs,
+    target_of,
+)
+from hessrun.report.statistics import Comparison, Profile, compare, holm, is_faster, is_slower, profiles
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One method beside another on one problem, by one axis.
+
+    found: their costs, paired by seed; p: of its sign test, corrected by Holm over `family` such comparisons.
+    """
+
+    group: Group
+    mine: Entry
+    other: Entry
+    axis: str
+    target: float
+    found: Comparison
+    p: float
+    family: int
+
+    @property
+    def is_faster(self) -> bool:
+        return is_faster(self.found, self.p)
+
+    @property
+    def is_slower(self) -> bool:
+        return is_slower(self.found, self.p)
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for pair in paired(self.mine, self.other) for run in pair]
+
+
+def compared(
+    couples: Iterable[tuple[Group, Entry, Entry]], axis: str, cost: Callable[[Run, Group], float] | None = None
+) -> list[Compared]:
+    """The comparisons of one family: of costs to reach each problem's target, or of `cost` where it is given.
+
+    Problems without a target, and couples without a seed in common, are left out.
+    """
+    made = []
+    for group, mine, other in couples:
+        goal = target_of(group)
+        if goal is None:
+            continue
+        pairs = (
+            paired_costs(mine, other, goal[0], axis)
+            if cost is None
+            else [(cost(first, group), cost(second, group)) for first, second in paired(mine, other)]
+        )
+        found = compare(pairs)
+        if found.pairs > 0:
+            made.append((group, mine, other, goal[0], found))
+    adjusted = holm([found.p for *_, found in made])
+    return [
+        Compared(group, mine, other, axis, target, found, p, len(made))
+        for (group, mine, other, target, found), p in zip(made, adjusted, strict=True)
+    ]
+
+
+def beside_baseline(group: Group, axis: str) -> list[Compared]:
+    """The Hessian methods of a problem beside its first-order baseline: one family of tests."""
+    base = baseline(group)
+    if base is None:
+        return []
+    return compared(((group, entry, base) for entry in contenders(group) if entry.is_hessian_method), axis)
+
+
+def couples(groups: Sequence[Group], first: str, second: str) -> list[tuple[Group, Entry, Entry]]:
+    """Where two optimizers ran on one problem, the best settings of each, the problems by ascending n."""
+    found = []
+    for group in sorted(groups, key=lambda group: group.n_parameters):
+        best = [
+            min((e for e in comparable(group) if e.name == name), key=median_final_loss, default=None)
+            for name in (first, second)
+        ]
+        if best[0] is not None and best[1] is not None:
+            found.append((group, best[0], best[1]))
+    return found
+
+
+def profiles_of(groups: Sequence[Group], axis: str, names: Sequence[str]) -> dict[str, Profile]:
+    """Performance profiles of these optimizers over all problems and seeds on which every one of them ran.
+
+    A solve is reaching the problem's target; of several settings of an optimizer the best one stands for it.
+    """
+    costs: dict[str, list[float]] = {name: [] for name in names}
+    for group in groups:
+        goal = target_of(group)
+        best = {
+            name: min((e for e in comparable(group) if e.name == name), key=median_final_loss, default=None)
+            for name in names
+        }
+        if goal is None or any(entry is None for entry in best.values()):
+            continue
+        by_seed = {
+            name: {seed_of(run): cost_to_reach(run, goal[0], axis) for run in entry.compared}
+            for name, entry in best.items()
+            if entry is not None
+        }
+        for seed in sorted(set.intersection(*(set(found) for found in by_seed.values()))):
+            for name, found in by_seed.items():
+                costs[name].append(found[seed])
+    return profiles(costs)
