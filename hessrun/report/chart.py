@@ -8,6 +8,7 @@ from hessrun.report.groups import Array
 Scale = Literal["linear", "log", "symlog"]
 Drawn = Literal["line", "points", "both"]
 Dash = Literal["", "solid", "dashed", "dotted"]
+Beyond = Literal["", "left", "right"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Series:
     x, y: [points]; low, high: [points], a band around y, or None.
     hover: what pointing at each point says beside x and y, [points] strings, or nothing.
     dash: in place of the entry's own, where a panel holds several lines of one entry; alpha: from 0 to 1.
+    across: low and high lie around x, not y. beyond: points at an edge that stand for values beyond it, such as a
+    miss, drawn as hollow triangles. notes: printed beside each point, [points] strings, or nothing.
     """
 
     label: str
@@ -31,6 +34,9 @@ class Series:
     hover: tuple[str, ...] = ()
     dash: Dash = ""
     alpha: float = 1.0
+    across: bool = False
+    beyond: Beyond = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Panel:
     axis: `step`, `seconds` or `passes` where the page may switch between panels that show the same against another
     axis, else "". linthresh, x_linthresh: where a symlog axis is linear.
     in_paper: a panel that is there for the page's switch alone is not drawn for papers.
+    y_names: what stands at y = 0, 1, 2 ... in place of numbers, upwards.
     """
 
     series: tuple[Series, ...]
@@ -52,6 +59,7 @@ class Panel:
     linthresh: float = 1e-6
     x_linthresh: float = 1.0
     in_paper: bool = True
+    y_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

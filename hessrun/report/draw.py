@@ -25,7 +25,9 @@ SETTINGS: Any = {
     "grid.alpha": 0.3,
 }
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
+_BEYOND = {"left": "<", "right": ">"}
 _MARKERS_A_LINE = 8
+_ROW = 0.13  # inches for each of the heights at which a panel with names has points
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,24 @@ def draw(chart: Chart, looks: Mapping[str, Look]) -> Picture:
     """The chart as a picture; `looks` has one for each entry that its series name."""
     panels = [panel for panel in chart.panels if panel.in_paper]
     with mpl.rc_context(SETTINGS):
-        figure, axes = grid(len(panels))
+        figure, axes = grid(len(panels), height=max(2.8, *map(_height, panels), 0))
         for place, panel in zip(axes, panels, strict=True):
             _draw_panel(place, panel, looks)
         return render(figure, chart.name, chart.caption)
 
 
-def grid(count: int) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of `count` panels: up to four in one row, else three a row."""
+def _height(panel: Panel) -> float:
+    """Inches that a panel with names takes, so that its points stand apart."""
+    heights = {float(y) for series in panel.series for y in series.y if math.isfinite(y)} if panel.y_names else set()
+    return 0.8 + _ROW * len(heights) + 0.08 * len(panel.y_names)
+
+
+def grid(count: int, *, height: float = 2.8) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of `count` panels, each `height` inches: up to four in one row, else three a row."""
     columns = count if count <= 4 else 3
     rows = math.ceil(count / columns)
     width = 2.7 if columns == 4 else 3.2
-    figure = Figure(figsize=(max(4.6, 1.0 + width * columns), 0.6 + 2.8 * rows), layout="constrained")
+    figure = Figure(figsize=(max(4.6, 1.0 + width * columns), 0.6 + height * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[count:]:
         panel.remove()
@@ -69,7 +77,12 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> None:
         greys += series.entry not in looks
         _draw_series(axes, panel, series, look)
     tick_plainly(axes.xaxis, axes.get_xlim())
-    tick_plainly(axes.yaxis, axes.get_ylim())
+    if panel.y_names:
+        axes.set_yticks(range(len(panel.y_names)), panel.y_names)
+        axes.set_ylim(-0.6, len(panel.y_names) - 0.4)
+        axes.grid(visible=False, axis="y")
+    else:
+        tick_plainly(axes.yaxis, axes.get_ylim())
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.title:
@@ -84,12 +97,19 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, look: Look) -> None:
         style["marker"] = look.marker
     elif series.entry:
         style |= {"marker": look.marker, "markevery": max(1, x.size // _MARKERS_A_LINE)}
+    if series.beyond:
+        style |= {"marker": _BEYOND[series.beyond], "markerfacecolor": "white", "ms": 6}
     axes.plot(x, y, **style)
+    for place, note in zip(zip(x, y, strict=True), series.notes, strict=False):
+        inwards = -6 if series.beyond == "right" else 6
+        axes.annotate(note, place, (inwards, 0), textcoords="offset points", fontsize=7, va="center",
+                      ha="right" if inwards < 0 else "left", color=look.colour)  # fmt: skip
     if series.low is None or series.high is None:
         return
-    low, high = drawable(series.low, panel.y_scale), drawable(series.high, panel.y_scale)
+    low, high = (drawable(v, panel.x_scale if series.across else panel.y_scale) for v in (series.low, series.high))
     if series.drawn == "points":
-        axes.errorbar(x, y, yerr=[y - low, high - y], fmt="none", ecolor=look.colour, elinewidth=1, capsize=2)
+        bars: dict[str, Any] = {"xerr": [x - low, high - x]} if series.across else {"yerr": [y - low, high - y]}
+        axes.errorbar(x, y, fmt="none", ecolor=look.colour, elinewidth=1, capsize=2, **bars)
     else:
         axes.fill_between(x, low, high, color=look.colour, alpha=0.15 if series.entry else 0.3, linewidth=0)
 

@@ -60,8 +60,18 @@ def _panel(panel: Panel, looks: Mapping[str, Look]) -> dict[str, Any]:
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": panel.x_label}, "type": _type(panel.x_scale)},
-            "yaxis": {"title": {"text": panel.y_label}, "type": _type(panel.y_scale)},
+            "yaxis": {"title": {"text": panel.y_label}, "type": _type(panel.y_scale)} | _named(panel.y_names),
         },
+    }
+
+
+def _named(names: tuple[str, ...]) -> dict[str, Any]:
+    """What the page lays over the ticks of an axis that has names in place of numbers."""
+    if not names:
+        return {}
+    places = list(range(len(names)))
+    return {
+        "named": {"tickmode": "array", "tickvals": places, "ticktext": list(names), "range": [-0.6, len(names) - 0.4]}
     }
 
 
@@ -83,22 +93,27 @@ def _traces(panel: Panel, series: Series, look: Look) -> list[dict[str, Any]]:
         "x": numbers(x[kept]),
         "y": numbers(y[kept]),
         "line": {"color": look.colour, "dash": dash, "width": 1.8},
-        "marker": {"color": look.colour, "symbol": _SYMBOLS[look.marker], "size": 7},
+        "marker": {
+            "color": look.colour,
+            "symbol": f"triangle-{series.beyond}-open" if series.beyond else _SYMBOLS[look.marker],
+            "size": 7,
+        },
         "opacity": series.alpha,
         "hovertemplate": f"{panel.x_label}: %{{x:.6~g}}<br>{panel.y_label}: %{{y:.5~g}}%{{text}}",
         "text": [f"<br>{series.hover[i]}" for i in kept] if series.hover else "",
     }
     if series.low is None or series.high is None:
         return [line]
-    low, high = drawable(series.low, panel.y_scale), drawable(series.high, panel.y_scale)
+    low, high = (drawable(v, panel.x_scale if series.across else panel.y_scale) for v in (series.low, series.high))
     if series.drawn == "points":
-        line["error_y"] = {
+        middle = x if series.across else y
+        line["error_x" if series.across else "error_y"] = {
             "type": "data",
             "symmetric": False,
             "thickness": 1,
             "width": 3,
-            "array": numbers((high - y)[kept]),
-            "arrayminus": numbers((y - low)[kept]),
+            "array": numbers((high - middle)[kept]),
+            "arrayminus": numbers((middle - low)[kept]),
         }
         return [line]
     whole = [i for i in kept if np.isfinite([x[i], low[i], high[i]]).all()]
