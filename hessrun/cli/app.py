@@ -3,11 +3,13 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -37,7 +39,8 @@ def run_hydra(words: Sequence[str]) -> int:
     register_own_experiments(words)
     kept, sys.argv = sys.argv, ["hessrun", *words]
     try:
-        _task()
+        with _composed_once(words):
+            _task()
     except (HydraException, OmegaConfBaseException) as error:
         raise HessrunError(one_line(error, words)) from error
     except TypeError as error:
@@ -58,6 +61,18 @@ def run_hydra(words: Sequence[str]) -> int:
 
         print_table(OUTCOMES.found)
     return OUTCOMES.exit_code()
+
+
+@contextmanager
+def _composed_once(words: Sequence[str]) -> Iterator[None]:
+    """Hydra composes everything twice, first to see whether hydra.mode is set; not where no word can set it."""
+    kept = Hydra.get_mode
+    if not any("hydra.mode" in word or word.startswith(("--config", "-c")) for word in words):
+        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = kept  # type: ignore[method-assign]
 
 
 def register_sweeper() -> None:
