@@ -4,28 +4,29 @@ import json
 import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hessrun.errors import RecordError
-from hessrun.record import Run, find_runs, read_runs
 from hessrun.record.writer import to_json
-from hessrun.report import tables
-from hessrun.report.draw import Picture, draw
-from hessrun.report.figures import figures
+from hessrun.report.careful import cautions
+from hessrun.report.claims import claims_of
+from hessrun.report.claims.claim import Claim
+from hessrun.report.claims_table import claims_json
+from hessrun.report.contents import contents
+from hessrun.report.document import Section, markdown
 from hessrun.report.groups import Group, grouped
-from hessrun.report.looks import Look, looks
-from hessrun.report.page import Section, html, markdown
-from hessrun.report.prose import conclusion, discussion, setting
-from hessrun.report.spectra_figures import density_maps, spectra_charts
+from hessrun.report.looks import looks
+from hessrun.report.page import html
+from hessrun.report.reading import CACHE, read
 from hessrun.report.summary import summary
 
 MARKER = "report.json"
-REPORT_VERSION = 1
-_OWN = frozenset({MARKER, "report.md", "report.html", "figures", "tables"})
+REPORT_VERSION = 2
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+_OWN = frozenset({MARKER, "report.md", "report.html", "claims.json", "figures", "tables", CACHE})
 
 
 @dataclass(frozen=True)
@@ -39,30 +40,32 @@ class ReportPaths:
     warnings: list[str]
 
 
-def build(
-    runs: Sequence[Path], out: Path, *, progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None
-) -> ReportPaths:
+def build(runs: Sequence[Path], out: Path, *, progress: Progress | None = None) -> ReportPaths:
     """Write the report of all runs at or below `runs` into the folder `out`, replacing an earlier report there.
 
-    progress: wraps the iterable of problems, for example tqdm.
+    progress: wraps the iterables of runs and of problems, for example tqdm. Rows that an earlier report there has read
+    are not read again.
     Raises RecordError, with nothing written, where `runs` hold no readable row or `out` holds anything but a report.
     """
     out = Path(out).resolve()
     _refuse_foreign(out)
-    found, missing = _read(runs)
+    shown: Progress = progress if progress is not None else iter
+    found, cache, missing = read(runs, out / CACHE, shown)
     groups = grouped(found)
     if not groups:
         named = ", ".join(map(str, runs))
         detail = f" ({missing[0]})" if missing else ""
         raise RecordError(f"{named}: no run holds a readable row{detail}. Give a folder of runs that have started.")
-    missing += [line for group in groups for line in group.repeated]
+    missing += cautions(groups, found)
+    claims = claims_of(groups)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
         raise RecordError(f"{out}: cannot be written ({error.strerror}); give another folder.") from None
     try:
-        _write(work, _sections(groups, missing, progress), groups, missing)
+        _write(work, groups, claims, missing, shown)
+        cache.write(work / CACHE)
         work.chmod(0o777 & ~_umask())
         if out.exists():
             shutil.rmtree(out)
@@ -95,77 +98,38 @@ def _refuse_foreign(out: Path) -> None:
         raise RecordError(f"{out}: holds {foreign[0]} beside an earlier report; move it or give another folder.")
 
 
-def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs, and one line for each that is damaged, unfinished or empty; spectra are read here."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        runs, missing = read_runs(find_runs(paths))
-        for run in runs:
-            _ = run.spectra
-    missing += [str(w.message) for w in caught]
-    for run in runs:
-        if not run.trace:
-            missing.append(f"{run.path.name}: no rows yet; left out.")
-        elif not run.status:
-            missing.append(f"{run.path.name}: no status.json; its {len(run.trace)} rows are shown.")
-        elif run.state != "finished":
-            missing.append(f"{run.path.name}: {run.state} ({run.status.get('reason', 'no reason recorded')})")
-    return runs, missing
-
-
-def _sections(
-    groups: list[Group], missing: list[str], progress: Callable[[Iterable[Any]], Iterable[Any]] | None
-) -> list[Section]:
-    results, texts, answers = [], [], []
-    style = looks(entry.label for group in groups for entry in group.entries)
-    numbered = list(enumerate(groups, start=1))
-    for index, group in progress(numbered) if progress else numbered:
-        prefix = f"problem{index}"
-        made = [
-            tables.results(group, f"{prefix}-results"),
-            tables.costs(group, f"{prefix}-costs"),
-            tables.targets(group, f"{prefix}-targets"),
-            tables.spectra(group, f"{prefix}-spectra"),
-            tables.runs(group, f"{prefix}-runs"),
+def _write(folder: Path, groups: list[Group], claims: list[Claim], missing: list[str], progress: Progress) -> None:
+    charts = [claim.chart for claim in claims if claim.chart is not None]
+    style = looks(
+        [
+            *(entry.label for group in groups for entry in group.entries),
+            *(s.entry for chart in charts for panel in chart.panels for s in panel.series if s.entry),
         ]
-        kept = [table for table in made if table is not None]
-        pictures = _pictures(group, prefix, style)
-        results.append(Section(f"Results: {group.title}", [setting(group)], pictures, kept))
-        texts.append(Section(f"Discussion: {group.title}", discussion(group)))
-        answers.append(Section(f"Conclusion: {group.title}", conclusion(group)))
-    sections = [*results, *texts, *answers]
-    lacking = list(missing)
-    if len(groups) > 1:
-        lacking.append(f"The runs belong to {len(groups)} problems, which are reported apart.")
-    lacking += [f"{g.title}: no spectrum was recorded." for g in groups if not any(r.spectra for r in g.runs)]
-    return [*sections, Section("What is missing", lacking)] if lacking else sections
-
-
-def _pictures(group: Group, prefix: str, style: Mapping[str, Look]) -> list[Picture]:
-    charts = [*figures(group, prefix), *spectra_charts(group, prefix)]
-    return [*(draw(chart, style) for chart in charts), *density_maps(group, prefix)]
-
-
-def _numbers(groups: list[Group], sections: list[Section], missing: list[str]) -> dict[str, Any]:
-    """What report.json holds: the numbers, the prose, and what is missing."""
-    return {
-        "hessrun_report": REPORT_VERSION,
-        "problems": [summary(group) for group in groups],
-        "text": {s.title: s.paragraphs for s in sections},
-        "missing": missing,
-    }
-
-
-def _write(folder: Path, sections: list[Section], groups: list[Group], missing: list[str]) -> None:
+    )
+    sections = contents(groups, claims, missing, style, progress)
     for name in ("figures", "tables"):
         (folder / name).mkdir()
-    for section in sections:
-        for picture in section.pictures:
+    for section in (inner for top in sections for inner in top.all):
+        for picture in (illustration.picture for illustration in section.illustrations):
             for kind, content in picture.files.items():
                 (folder / "figures" / f"{picture.name}.{kind}").write_bytes(content)
         for table in section.tables:
             for kind, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
                 (folder / "tables" / f"{table.name}.{kind}").write_text(text, encoding="utf-8")
     (folder / "report.md").write_text(markdown(sections), encoding="utf-8")
-    (folder / "report.html").write_text(html(sections), encoding="utf-8")
-    (folder / MARKER).write_text(to_json(_numbers(groups, sections, missing), indent=2) + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(html(sections, style), encoding="utf-8")
+    (folder / "claims.json").write_text(to_json(claims_json(claims), indent=2) + "\n", encoding="utf-8")
+    (folder / MARKER).write_text(
+        to_json(_numbers(groups, claims, sections, missing), indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def _numbers(groups: list[Group], claims: list[Claim], sections: list[Section], missing: list[str]) -> dict[str, Any]:
+    """What report.json holds: the numbers, the claims, the prose, and what is missing."""
+    return {
+        "hessrun_report": REPORT_VERSION,
+        "problems": [summary(group) for group in groups],
+        "claims": claims_json(claims),
+        "text": {s.title: s.paragraphs for top in sections for s in top.all if s.paragraphs},
+        "missing": missing,
+    }

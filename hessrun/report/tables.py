@@ -23,12 +23,20 @@ from hessrun.report.numbers import (
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, a header and rows of text; the name is that of its files."""
+    """A caption, a header and rows of text; the name is that of its files.
+
+    in_page: the page shows it; where another of its tables holds the same rows, it does not.
+    """
 
     name: str
     caption: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    in_page: bool = True
+
+    def folds(self, index: int) -> bool:
+        """The page shows the beginning of long cells of this column, and the rest when it is asked for."""
+        return self.header[index] in ("reason", "settings")
 
     def csv(self) -> str:
         """Comma-separated, with a header."""
@@ -167,13 +175,3 @@ def spectra(group: Group, name: str) -> Table | None:
         "number is |λ| max / |λ| min over what lies outside the noise floor."
     )
     return Table(name, caption, header, rows)
-
-
-def runs(group: Group, name: str) -> Table:
-    """Each run, how it ended and why."""
-    rows: list[tuple[str, ...]] = []
-    for entry in group.entries:
-        for r in entry.runs:
-            reason = str(r.status.get("reason", "no status.json"))
-            rows.append((r.path.name, str(r.manifest.get("seed", "–")), end_word(r), reason, str(len(r.trace))))
-    return Table(name, f"{group.title}: the runs.", ("run", "seed", "status", "reason", "rows"), rows)
