@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hessrun.errors import HessrunError
+from hessrun import ranks
+from hessrun.errors import FolderTakenError, HessrunError, RanksError
 from hessrun.optimizers import Optimizer
 from hessrun.problems import Problem
 from hessrun.record.lock import FolderLock
 from hessrun.run.budget import Budget
 from hessrun.run.checkpoint import Checkpoint
+from hessrun.run.following import Following
 from hessrun.run.listener import Outcome
 from hessrun.run.loggers import NoLogger
 from hessrun.run.loop import Loop
 from hessrun.run.probe import Probe
-from hessrun.run.recording import CheckpointPlan, Progress, Recording
+from hessrun.run.recording import REFERENCE_GRADIENT, CheckpointPlan, Progress, Recording
 from hessrun.run.reference_gradient import reference_gradient_seconds
 from hessrun.status import Status
 
@@ -62,18 +64,7 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
     FolderTakenError where another process was faster. An error after that ends the run as failed, with its rows kept
     and the traceback in run.log.
     """
-    resume = experiment.resume
-    recording = Recording(
-        experiment.folder,
-        config=experiment.config,
-        manifest=experiment.manifest,
-        plan=experiment.checkpoints,
-        progress=progress(),
-        reference_gradient=lambda: reference_gradient_seconds(experiment.problem),
-        logger=experiment.logger,
-        lock=experiment.lock,
-        resume=resume,
-    )
+    recording, resume = _listener(experiment, progress), experiment.resume
     loop = Loop(
         experiment.problem,
         experiment.optimizer,
@@ -84,12 +75,39 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
     )
     try:
         outcome = loop.run(None if resume is None else resume.loop)
-        return Ended(outcome.status, experiment.folder, outcome, recording.last_row, signal=recording.signal)
+        # A signal to one rank ends all of them. The first rank has written by now, and the others may end.
+        (number,) = ranks.largest(-1 if recording.signal is None else recording.signal)
+        signal = None if number < 0 else int(number)
+        return Ended(outcome.status, experiment.folder, outcome, recording.last_row, signal=signal)
     except Exception as error:  # whatever a user's class raises is the run's outcome, not ours
-        if not recording.has_started or (isinstance(error, HessrunError) and recording.last_row is None):
-            raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if not isinstance(error, FolderTakenError):  # which all ranks are told of
+            ranks.leave(reason)
+        is_misuse = isinstance(error, HessrunError) and not isinstance(error, RanksError)
+        if not recording.has_started or (is_misuse and recording.last_row is None):
+            raise
         recording.failed(reason, "".join(traceback.format_exception(error)))
         return Ended(Status.FAILED, experiment.folder, last_row=recording.last_row, error=reason)
     finally:
         recording.close()
+
+
+def _listener(experiment: Experiment, progress: Callable[[], Progress]) -> Recording | Following:
+    """What writes the record, or on another rank than the first, keeps step with it."""
+
+    def reference_gradient() -> float:
+        return reference_gradient_seconds(experiment.problem)
+
+    if not ranks.is_writer():
+        return Following(reference_gradient=reference_gradient, is_timed=REFERENCE_GRADIENT not in experiment.manifest)
+    return Recording(
+        experiment.folder,
+        config=experiment.config,
+        manifest=experiment.manifest,
+        plan=experiment.checkpoints,
+        progress=progress(),
+        reference_gradient=reference_gradient,
+        logger=experiment.logger,
+        lock=experiment.lock,
+        resume=experiment.resume,
+    )

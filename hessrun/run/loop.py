@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hessrun import ranks
 from hessrun.curvature import diagnose
 from hessrun.errors import NotFiniteError
 from hessrun.objective import Evaluation, EvaluationCounts
@@ -17,6 +18,7 @@ from hessrun.run.budget import Budget, Progress, decide, is_spent
 from hessrun.run.clock import Clock
 from hessrun.run.listener import Listener, Outcome
 from hessrun.run.probe import Probe, with_stability_limit
+from hessrun.run.standing import Standing, stand
 from hessrun.status import Status
 
 _CHECK_WITHOUT_EVALUATION = 10
@@ -52,6 +54,7 @@ class Loop:
     _first: float = field(init=False, default=math.nan)
     _stopped: bool = field(init=False, default=False)
     _recorded: int = field(init=False, default=-1)
+    _standing: Standing = field(init=False, default=Standing())
 
     def run(self, snapshot: dict[str, Any] | None = None) -> Outcome:
         """From the start, or from where a snapshot was taken, to a status: the same rows, times aside."""
@@ -69,6 +72,7 @@ class Loop:
         while True:
             if state.step != self._recorded:  # a signal may come before a step has been made
                 self._between(state)
+            self._standing = stand(self.listener, step=state.step, seconds=self._clock.seconds("optimizer"))
             if not self._is_stop(state, check_every):
                 with self._clock.on("optimizer"):
                     state = self._advance(state, self._next_stop(state.step, check_every))
@@ -138,10 +142,10 @@ class Loop:
     def _is_stop(self, state: State, check_every: int) -> bool:
         """A step that the run looks at; what merely interrupts a stretch, as a checkpoint, is none."""
         is_natural = state.step == 0 or state.step == self._next_stop(state.step - 1, check_every)
-        return is_natural or state.failure is not None or self.listener.interrupted or self._is_spent(state)
+        return is_natural or state.failure is not None or self._standing.interrupted or self._is_spent(state)
 
     def _is_spent(self, state: State) -> bool:
-        seconds = self._clock.seconds("optimizer")
+        seconds = self._standing.seconds
         return is_spent(self.budget, step=state.step, seconds=seconds, passes=self._passes()) is not None
 
     def _next_stop(self, step: int, check_every: int) -> int:
@@ -153,17 +157,15 @@ class Loop:
         return min(stops)
 
     def _advance(self, state: State, stop: int) -> State:
-        budget = self.budget
-        listener = self.listener
+        first, is_limited = state.step, self.budget.seconds is not None or self.budget.passes is not None
         while state.step < stop and state.failure is None:
-            if listener.interrupted or listener.wants_checkpoint(state.step):
+            seconds = self._clock.running("optimizer")
+            self._standing = at = stand(self.listener, step=state.step, seconds=seconds)
+            # At the first step the listener has just been asked: what it wants by now, it gets after a step.
+            is_due = state.step > first and (at.wants_checkpoint or (is_limited and self._is_spent(state)))
+            if at.interrupted or is_due:
                 break
             state = self.optimizer.step(self.problem, state)
-            if budget.seconds is None and budget.passes is None:
-                continue
-            seconds = self._clock.running("optimizer")
-            if is_spent(budget, step=state.step, seconds=seconds, passes=self._passes()) is not None:
-                break
         return state
 
     def _passes(self) -> float:
@@ -177,6 +179,8 @@ class Loop:
             if evaluation is None and is_due:
                 # The method moves x in place: what is kept is a copy.
                 evaluation = self.problem.train.uncounted().evaluate(state.x.clone())
+            if is_due:
+                ranks.require_same(state.x, f"x at step {state.step}")
             look = _Look(state.step, evaluation)
             if evaluation is not None:
                 loss, largest = torch.stack([evaluation.value, evaluation.gradient.abs().amax()]).tolist()
@@ -194,14 +198,14 @@ class Loop:
             self.budget,
             Progress(
                 step=state.step,
-                seconds=self._clock.seconds("optimizer"),
+                seconds=self._standing.seconds,
                 passes=self._passes(),
                 loss=look.loss,
                 gradient_max=look.gradient_max,
                 first_gradient_max=self._first,
                 negative_curvature=self.optimizer.insight(state).negative_curvature,
                 failure=state.failure,
-                interrupted=self.listener.interrupted,
+                interrupted=self._standing.interrupted,
             ),
         )
 
@@ -235,7 +239,7 @@ class Loop:
         }
         self._recorded = state.step
         with clock.on("logging"):
-            self._stopped = bool(self.listener.row(row))
+            self._stopped = ranks.largest(bool(self.listener.row(row)))[0] > 0
 
     def _diagnose(self, state: State, look: _Look) -> dict[str, float]:
         approximation = self.optimizer.insight(state).approximation

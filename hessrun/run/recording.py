@@ -1,16 +1,15 @@
 """What a run leaves on disk while it runs: rows, spectra, checkpoints and its status."""
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from torch import Tensor
 
+from hessrun import ranks
 from hessrun.errors import FolderTakenError, HessrunError, RecordError
 from hessrun.options import integer, positive
 from hessrun.record import RunWriter, Spectrum
@@ -22,11 +21,13 @@ from hessrun.run.checkpoint import Checkpoint
 from hessrun.run.listener import Outcome
 from hessrun.run.loggers import NoLogger
 from hessrun.run.provenance import now
+from hessrun.run.signals import Signals
 from hessrun.status import Status
 
 # Checkpoints take no more than this share of a run's time, whatever their interval.
 _SHARE = 0.05
-_REFERENCE = "reference_gradient_seconds"
+# Where the manifest keeps it.
+REFERENCE_GRADIENT = "reference_gradient_seconds"
 
 
 class Progress:
@@ -85,12 +86,16 @@ class Recording:
         self._logger, self._reference_gradient = logger or NoLogger(), reference_gradient
         self._writer: RunWriter | None = None
         self._started = now()
-        self._handlers: dict[int, Any] = {}
+        self._signals = Signals()
         self._saved_at, self._saving, self._saved_step = time.perf_counter(), 0.0, 0 if resume is None else resume.step
         self._step, self._trace_bytes = self._saved_step, 0
         self._snapshot: Callable[[], dict[str, Any]] | None = None
         self.last_row: dict[str, Any] | None = None
-        self.signal: int | None = None
+
+    @property
+    def signal(self) -> int | None:
+        """The number of the one that ends the run."""
+        return self._signals.noted
 
     @property
     def has_started(self) -> bool:
@@ -115,9 +120,14 @@ class Recording:
         return self._writer
 
     def started(self) -> None:
+        if REFERENCE_GRADIENT not in self._manifest:
+            self._manifest = self._manifest | {REFERENCE_GRADIENT: self._reference_gradient()}
+        ranks.together(self._open)
+        self._tell("started", self._folder, self._manifest, self._config)
+        self._signals.catch()
+
+    def _open(self) -> None:
         folder = self._folder
-        if _REFERENCE not in self._manifest:
-            self._manifest = self._manifest | {_REFERENCE: self._reference_gradient()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if self._lock is None:
@@ -132,20 +142,6 @@ class Recording:
             self._status(Status.RUNNING)
         except OSError as error:
             raise RecordError(f"{folder}: cannot be written to ({error.strerror}).") from error
-        self._tell("started", folder, self._manifest, self._config)
-        self._catch_signals()
-
-    def _catch_signals(self) -> None:
-        def note(number: int, _: FrameType | None) -> None:
-            if self.signal is not None:
-                raise KeyboardInterrupt
-            self.signal = number
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._handlers[number] = signal.signal(number, note)
-            except ValueError:  # not the main thread: the caller's signals are the caller's
-                return
 
     def between(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
         self._step, self._snapshot, self._trace_bytes = step, snapshot, self.writer.trace_bytes
@@ -230,8 +226,7 @@ class Recording:
 
     def close(self) -> None:
         self._progress.close()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self._signals.release()
         if self._writer is not None:
             self._tell("close")
             self._writer.close()
