@@ -15,14 +15,15 @@ from hessrun.report.numbers import (
     paired_costs,
     target_of,
 )
-from hessrun.report.statistics import Comparison, Profile, compare, holm, is_faster, is_slower, profiles
+from hessrun.report.statistics import SEEDS_FOR_CLAIMS, Comparison, Profile, compare, holm, is_faster, is_slower, profiles
 
 
 @dataclass(frozen=True)
 class Compared:
     """One method beside another on one problem, by one axis.
 
-    found: their costs, paired by seed; p: of its sign test, corrected by Holm over `family` such comparisons.
+    found: their costs, paired by seed; p: of its sign test, corrected by Holm over the `family` of tests: the
+    comparisons with enough seeds to decide anything. Of the others p is as it is.
     """
 
     group: Group
@@ -67,10 +68,11 @@ def compared(
         found = compare(pairs)
         if found.pairs > 0:
             made.append((group, mine, other, goal[0], found))
-    adjusted = holm([found.p for *_, found in made])
+    tests = [i for i, (*_, found) in enumerate(made) if found.pairs >= SEEDS_FOR_CLAIMS]
+    adjusted = dict(zip(tests, holm([made[i][-1].p for i in tests]), strict=True))
     return [
-        Compared(group, mine, other, axis, target, found, p, len(made))
-        for (group, mine, other, target, found), p in zip(made, adjusted, strict=True)
+        Compared(group, mine, other, axis, target, found, adjusted.get(i, found.p), len(tests))
+        for i, (group, mine, other, target, found) in enumerate(made)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether Hessian methods reach the target sooner than the first-order baseline: by iteration, by pass, by the clock."""
+"""Whether Hessian methods reach the target sooner than the first-order baseline, by iteration, pass and clock."""
 
 import math
 from collections.abc import Sequence

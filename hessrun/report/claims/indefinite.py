@@ -8,11 +8,10 @@ import numpy as np
 from hessrun.record import Run, Spectrum
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.records import counted, folders, lacking
-from hessrun.report.groups import Group, column, seed_of
+from hessrun.report.claims.records import NEAR, counted, folders, is_near_minimum, lacking
+from hessrun.report.groups import Group, seed_of
 from hessrun.report.statistics import SEEDS_FOR_CLAIMS, SIGNIFICANCE, median_interval, sign_test
 
-_STATIONARY = 1e-4  # of the first gradient norm
 _NO_SPECTRUM = "0 spectra of a whole Hessian are recorded."
 
 
@@ -132,7 +131,7 @@ def negative_share_falls(groups: Sequence[Group]) -> Claim:
 
 
 def indefinite_no_minimum(groups: Sequence[Group]) -> Claim:
-    """Whether runs that began where the Hessian is indefinite ended at stationary points without a negative eigenvalue."""
+    """Runs that began where the Hessian is indefinite, and the curvature at the stationary points where they ended."""
     name, statement = (
         "indefinite_no_minimum",
         "If the Hessian is not positive definite, the surface may have no minimum.",
@@ -143,11 +142,11 @@ def indefinite_no_minimum(groups: Sequence[Group]) -> Claim:
         "says only that the plain Newton step need not descend."
     )
     begun = [(run, spectra) for _, run, spectra in _probed(groups) if spectra[0].is_indefinite and len(spectra) > 1]
-    ended = [(run, spectra[-1]) for run, spectra in begun if _is_stationary(run)]
+    ended = [(run, spectra[-1]) for run, spectra in begun if is_near_minimum(run)]
     if not ended:
         what = (
             f"{counted(len(begun), 'run')} began where the Hessian is indefinite, and 0 of them ended at a stationary "
-            f"point (a gradient norm below {_STATIONARY:g} of the first)."
+            f"point (a gradient norm below {NEAR:g} of the first)."
         )
         return lacking(name, statement, what, correction=correction, runs=[run for run, _ in begun])
     minima = [run for run, spectrum in ended if not spectrum.is_indefinite]
@@ -164,11 +163,6 @@ def indefinite_no_minimum(groups: Sequence[Group]) -> Claim:
         numbers={"minima": len(minima), "saddles": len(ended) - len(minima)},
         runs=folders([run for run, _ in ended]),
     )
-
-
-def _is_stationary(run: Run) -> bool:
-    norms = column(run, "gradient_norm")
-    return bool(norms.size and norms[-1] <= _STATIONARY * norms[0])
 
 
 def condition_number_formula(groups: Sequence[Group]) -> Claim:

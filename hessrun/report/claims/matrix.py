@@ -8,7 +8,17 @@ import numpy as np
 from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.records import counted, entries_named, folders, interval_over, known, lacking, precision
+from hessrun.report.claims.records import (
+    NEAR,
+    counted,
+    entries_named,
+    folders,
+    interval_over,
+    is_near_minimum,
+    known,
+    lacking,
+    precision,
+)
 from hessrun.report.groups import Array, Entry, Group
 
 _ROUNDING = 1e4  # times the machine epsilon
@@ -105,9 +115,14 @@ def bfgs_positive_definite(groups: Sequence[Group]) -> Claim:
 
 def _falling(groups: Sequence[Group], name: str, statement: str, column: str, words: str, correction: str) -> Claim:
     """A column whose median over the last third of a run is below half that of its first third, in the median run."""
-    found = [(entry, run, values) for entry, run, values in _diagnosed(groups, column) if values[1].size >= _ROWS]
+    every = [(entry, run, values) for entry, run, values in _diagnosed(groups, column) if values[1].size >= _ROWS]
+    found = [(entry, run, values) for entry, run, values in every if is_near_minimum(run)]
     if not found:
-        what = f"0 runs of BFGS hold {_ROWS} rows of the column {column}: set optimizer.diagnose=true."
+        what = (
+            f"{counted(len(every), 'run')} of BFGS {'holds' if len(every) == 1 else 'hold'} {_ROWS} rows of the column "
+            f"{column} (optimizer.diagnose=true), and 0 of them came near a minimum: to {NEAR:g} of the first "
+            "gradient norm."
+        )
         return lacking(name, statement, what, correction=correction)
 
     def third(values: Array, pick: Callable[[Array, int], Array]) -> float:

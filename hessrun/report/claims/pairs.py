@@ -16,10 +16,10 @@ from hessrun.report.numbers import last
 from hessrun.report.statistics import SEEDS_FOR_CLAIMS
 
 _MEASURES = {
+    "time_to_target": "time to the target",
+    "iterations": "iterations to the target",
     "time_per_step": "time per iteration",
     "memory": "memory",
-    "iterations": "iterations to the target",
-    "time_to_target": "time to the target",
 }
 
 
@@ -35,7 +35,7 @@ def dfp_versus_bfgs(groups: Sequence[Group]) -> Claim:
     decisive = [c for c in found if c.found.pairs >= SEEDS_FOR_CLAIMS]
     if not decisive:
         most = max((c.found.pairs for c in found), default=0)
-        what = f"A claim takes {SEEDS_FOR_CLAIMS} distinct seeds of BFGS and of DFP on one problem; these runs hold {most}."
+        what = f"It takes {SEEDS_FOR_CLAIMS} distinct seeds of BFGS and DFP on one problem; these runs hold {most}."
         return lacking(name, statement, what, correction=correction, runs=[run for c in found for run in c.runs])
     faster, slower = sum(c.is_faster for c in decisive), sum(c.is_slower for c in decisive)
     typical, interval = typical_ratio(decisive)
@@ -65,6 +65,10 @@ def seconds_per_step(run: Run, _: Group) -> float:
 def _bytes(run: Run, _: Group) -> float:
     known = column(run, "state_bytes")
     return float(np.nanmax(known)) if np.isfinite(known).any() else math.nan
+
+
+def _ratio_words(value: float) -> str:
+    return "infinitely many times" if math.isinf(value) else f"{value:.3g} times"
 
 
 def _chart(measured: dict[str, list[Compared]]) -> Chart:
@@ -105,23 +109,21 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
     if not found:
         return lacking(name, statement, "0 problems hold runs of both L-BFGS and BFGS.", correction=correction)
     largest = found[-1].group
-    numbers: dict[str, float] = {"problems": len(found), "n": largest.n_parameters}
+    numbers: dict[str, float] = {}
     parts = []
     for key, words in _MEASURES.items():
         here = [c.found for c in measured[key] if c.group is largest]
         if here and not math.isnan(here[0].ratio):
             numbers[key] = here[0].ratio
             numbers |= dict(zip((f"{key}_low", f"{key}_high"), here[0].interval or (), strict=False))
-            parts.append(f"{here[0].ratio:.3g} of its {words}")
+            parts.append(f"{_ratio_words(here[0].ratio)} the {words}")
     faster, slower = sum(c.is_faster for c in decisive), sum(c.is_slower for c in decisive)
-    evidence = (
-        f"At n = {largest.n_parameters:,} ({largest.title}) L-BFGS takes, as a ratio to BFGS, {', '.join(parts)}. "
-    )
+    evidence = f"At n = {largest.n_parameters:,} ({largest.title}) L-BFGS took {', '.join(parts)} of BFGS. "
     evidence += (
         f"By the clock it reached the target significantly sooner on {faster} and later on {slower} of {len(decisive)} "
         f"{'problem' if len(decisive) == 1 else 'problems'} with {SEEDS_FOR_CLAIMS} distinct seeds or more."
     )
-    chosen = next(c for c in found if c.group is largest)
+    numbers |= {"n": largest.n_parameters, "problems": len(found), "faster": faster, "slower": slower}
     return Claim(
         name,
         statement,
@@ -129,7 +131,7 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
         evidence,
         correction,
         numbers=numbers,
-        interval=chosen.found.interval,
+        interval=found[-1].found.interval,
         runs=folders([run for c in found for run in c.runs]),
         chart=_chart(measured),
     )

@@ -11,6 +11,7 @@ from hessrun.report.statistics import median_interval
 
 DENSE_NEWTON = ("newton", "newton_trust")
 GRADIENT_DESCENT = ("gd", "sgd")
+NEAR = 1e-4  # of the first gradient norm: below, a run is near a stationary point
 
 
 def entries_named(groups: Sequence[Group], *names: str) -> Iterator[tuple[Group, Entry]]:
@@ -34,6 +35,12 @@ def known(run: Run, *names: str) -> tuple[Array, ...]:
     columns = [column(run, name) for name in names]
     finite = np.all([np.isfinite(values) for values in columns], axis=0)
     return tuple(values[finite] for values in columns)
+
+
+def is_near_minimum(run: Run) -> bool:
+    """The last gradient norm is at most `NEAR` times the first."""
+    (norms,) = known(run, "gradient_norm")
+    return bool(norms.size and norms[-1] <= NEAR * norms[0])
 
 
 def precision(run: Run) -> float:
