@@ -1,0 +1,27 @@
+"""Charts of the comparison, as data: each a function of the groups alone, absent where there is nothing to draw."""
+
+from collections.abc import Sequence
+
+from hessrun.report.chart import Chart
+from hessrun.report.charts.headline import headline
+from hessrun.report.charts.preconditioned import preconditioned_sharpness
+from hessrun.report.charts.profile import performance_profiles
+from hessrun.report.charts.target import cost_to_target
+from hessrun.report.groups import Group
+
+__all__ = ["charts_of", "charts_over", "headline"]
+
+
+def charts_of(group: Group, prefix: str) -> list[Chart]:
+    """Those of one problem; `prefix` heads their names."""
+    found = [
+        cost_to_target(group, f"{prefix}-target"),
+        preconditioned_sharpness(group, f"{prefix}-preconditioned"),
+    ]
+    return [chart for chart in found if chart is not None]
+
+
+def charts_over(groups: Sequence[Group]) -> list[Chart]:
+    """Those over all problems."""
+    found = [headline(groups, "headline"), performance_profiles(groups, "profiles")]
+    return [chart for chart in found if chart is not None]
