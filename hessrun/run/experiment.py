@@ -17,6 +17,7 @@ from hessrun.run.following import Following
 from hessrun.run.listener import Outcome
 from hessrun.run.loggers import NoLogger
 from hessrun.run.loop import Loop
+from hessrun.run.noticing import noticing_warnings
 from hessrun.run.probe import Probe
 from hessrun.run.recording import REFERENCE_GRADIENT, CheckpointPlan, Progress, Recording
 from hessrun.run.reference_gradient import reference_gradient_seconds
@@ -74,7 +75,8 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
         log_every=experiment.log_every,
     )
     try:
-        outcome = loop.run(None if resume is None else resume.loop)
+        with noticing_warnings(recording.warn):
+            outcome = loop.run(None if resume is None else resume.loop)
         # A signal to one rank ends all of them. The first rank has written by now, and the others may end.
         (number,) = ranks.largest(-1 if recording.signal is None else recording.signal)
         signal = None if number < 0 else int(number)

@@ -20,6 +20,7 @@ from hessrun.run import checkpoint
 from hessrun.run.checkpoint import Checkpoint
 from hessrun.run.listener import Outcome
 from hessrun.run.loggers import NoLogger
+from hessrun.run.peak import forget_peak, peak_memory
 from hessrun.run.provenance import now
 from hessrun.run.signals import Signals
 from hessrun.status import Status
@@ -86,6 +87,7 @@ class Recording:
         self._logger, self._reference_gradient = logger or NoLogger(), reference_gradient
         self._writer: RunWriter | None = None
         self._started = now()
+        forget_peak()
         self._signals = Signals()
         self._saved_at, self._saving, self._saved_step = time.perf_counter(), 0.0, 0 if resume is None else resume.step
         self._step, self._trace_bytes = self._saved_step, 0
@@ -165,9 +167,19 @@ class Recording:
             loop = self._snapshot()
         except HessrunError as error:
             self._plan = CheckpointPlan(seconds=None, steps=None, keep_bytes=0)
-            self.writer.warn(str(error))
+            self.warn(str(error))
             return None
         return checkpoint.pack(self._manifest.get("run_id", ""), self._step, self._trace_bytes, loop)
+
+    def warn(self, sentence: str) -> None:
+        """Add a warning to the manifest, also before the run has started."""
+        known = self._manifest.get("warnings", [])
+        if sentence in known:
+            return
+        self._manifest = self._manifest | {"warnings": [*known, sentence]}
+        if self._writer is not None:
+            with contextlib.suppress(OSError):  # a full disk
+                self._writer.warn(sentence)
 
     def row(self, row: dict[str, Any]) -> None:
         self.writer.row(row)
@@ -185,9 +197,7 @@ class Recording:
             getattr(self._logger, what)(*facts)
         except Exception as error:  # noqa: BLE001  (whatever a logger of the user's own raises)
             name, self._logger = type(self._logger).__name__, NoLogger()
-            told = f"The logger {name} failed at `{what}` and was left: {type(error).__name__}: {error}"
-            with contextlib.suppress(OSError):  # a full disk
-                self.writer.warn(told)
+            self.warn(f"The logger {name} failed at `{what}` and was left: {type(error).__name__}: {error}")
 
     def ended(self, outcome: Outcome) -> None:
         """Keep the state where the run may go on from it: always where it was interrupted."""
@@ -219,10 +229,10 @@ class Recording:
             pass
 
     def _status(self, status: Status, *, reason: str | None = None, **facts: Any) -> None:
-        times = {"started": self._started, "ended": None if status is Status.RUNNING else now()}
-        self.writer.status(
-            state=status.state.value, status=status.value, reason=reason or status.sentence, **facts, **times
-        )
+        facts["started"], facts["ended"] = self._started, None
+        if status is not Status.RUNNING:
+            facts |= {"ended": now()} | peak_memory()
+        self.writer.status(state=status.state.value, status=status.value, reason=reason or status.sentence, **facts)
 
     def close(self) -> None:
         self._progress.close()

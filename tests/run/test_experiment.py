@@ -2,6 +2,8 @@
 
 import os
 import signal
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -110,3 +112,40 @@ def test_a_second_run_replaces_what_an_unfinished_one_left(tmp_path) -> None:
     run_experiment(found.experiment)
     assert read_run(tmp_path / "run").rows["step"].tolist() == list(range(10))
     assert not (tmp_path / "run" / "run.log").exists()
+
+
+class _Warns(SGD):
+    def step(self, problem, state):
+        if state.step > 1:
+            warnings.warn("is slow\nhere", UserWarning, stacklevel=1)
+            warnings.warn(f"differs {min(state.step, 3)}", FutureWarning, stacklevel=1)
+        return super().step(problem, state)
+
+
+def test_warnings_are_recorded_once_and_shown_once(tmp_path) -> None:
+    told = ["UserWarning: is slow here", "FutureWarning: differs 2", "FutureWarning: differs 3"]
+    for name in ("run", "other"):
+        with warnings.catch_warnings(record=True) as shown:
+            warnings.simplefilter("default")
+            run_experiment(experiment(tmp_path / name, _Warns(lr=1e-3)))
+        assert read_run(tmp_path / name).manifest["warnings"] == told
+        assert [str(one.message) for one in shown] == ["is slow\nhere", "differs 2", "differs 3"]
+
+
+class _Takes(SGD):
+    n = 2
+
+    def step(self, problem, state):
+        torch.ones(self.n, dtype=torch.float64)
+        return super().step(problem, state)
+
+
+def test_the_status_says_how_much_memory_the_run_took(tmp_path) -> None:
+    peaks = []
+    for name, n in (("large", 2**24), ("small", 2)):
+        _Takes.n = n
+        run_experiment(experiment(tmp_path / name, _Takes(lr=1e-3), budget=Budget(iterations=2)))
+        peaks.append(read_run(tmp_path / name).status["peak_memory_bytes"])
+    assert peaks[0] > 8 * 2**24
+    if Path("/proc/self/clear_refs").exists():  # each run's own, not that of the process
+        assert peaks[0] - peaks[1] > 4 * 2**24
