@@ -102,7 +102,7 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, look: Look) -> None:
     axes.plot(x, y, **style)
     for place, note in zip(zip(x, y, strict=True), series.notes, strict=False):
         inwards = -6 if series.beyond == "right" else 6
-        axes.annotate(note, place, (inwards, 0), textcoords="offset points", fontsize=7, va="center",
+        axes.annotate(note, place, (inwards, 2), textcoords="offset points", fontsize=7, va="bottom",
                       ha="right" if inwards < 0 else "left", color=look.colour)  # fmt: skip
     if series.low is None or series.high is None:
         return
