@@ -5,6 +5,7 @@ from typing import Any
 
 from hessrun.report import tables
 from hessrun.report.chart import Chart
+from hessrun.report.charts import charts_of, charts_over
 from hessrun.report.claims.claim import Claim
 from hessrun.report.claims_table import claims_table
 from hessrun.report.document import Illustration, Section
@@ -31,10 +32,14 @@ def contents(
     problems = [_problem(group, f"problem{index}", looks) for index, group in progress(numbered)]
     texts = [Section(group.title, discussion(group)) for group in groups]
     answers = [Section(group.title, conclusion(group)) for group in groups]
+    overall = _illustrated(charts_over(groups), looks)
+    illustrated = _illustrated(_charts(claims), looks)
     results = Section(
         "Results",
         parts=[
-            Section("The write-up's assertions", [], _illustrated(_charts(claims), looks), [claims_table(claims)]),
+            *([Section("All problems", [], overall)] if overall else []),
+            Section("The write-up's assertions", tables=[claims_table(claims)]),
+            *([Section("Figures of the assertions", [], illustrated)] if illustrated else []),
             *problems,
             Section("All runs", tables=[runs_table(groups)]),
         ],
@@ -52,6 +57,10 @@ def _illustrated(charts: Iterable[Chart], looks: Mapping[str, Look]) -> list[Ill
     return [Illustration(draw(chart, looks), interactive(chart, looks)) for chart in charts]
 
 
+def _charts_of(group: Group, prefix: str) -> list[Chart]:
+    return [*figures(group, prefix), *charts_of(group, prefix), *spectra_charts(group, prefix)]
+
+
 def _problem(group: Group, prefix: str, looks: Mapping[str, Look]) -> Section:
     made = [
         tables.results(group, f"{prefix}-results"),
@@ -63,7 +72,7 @@ def _problem(group: Group, prefix: str, looks: Mapping[str, Look]) -> Section:
         group.title,
         [setting(group)],
         [
-            *_illustrated([*figures(group, prefix), *spectra_charts(group, prefix)], looks),
+            *_illustrated(_charts_of(group, prefix), looks),
             *(Illustration(picture) for picture in density_maps(group, prefix)),
         ],
         [table for table in made if table is not None],

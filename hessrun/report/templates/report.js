@@ -92,7 +92,7 @@
 
   function wideLog(values) {
     const known = values.filter((value) => value !== null && value > 0);
-    return Math.max(...known) > 30 * Math.min(...known);
+    return Math.max(...known) > 1e3 * Math.min(...known);
   }
 
   function drawPanel(plot, panel, scales) {
@@ -107,7 +107,7 @@
       hovertemplate: trace.hoverinfo ? undefined : trace.hovertemplate.replace("%{x", "%{customdata[0]").replace("%{y", "%{customdata[1]"),
     }));
     const layout = {
-      margin: { l: 62, r: 14, t: 8, b: 46 }, showlegend: false, hovermode: "closest", font: { size: 12, color: "#1c1c1e" },
+      margin: { l: 62, r: 14, t: 30, b: 46 }, showlegend: false, hovermode: "closest", font: { size: 12, color: "#1c1c1e" },
       paper_bgcolor: "#fff", plot_bgcolor: "#fff", uirevision: `${scales.x}${scales.y}${panel.axis}`,
       xaxis: axisLayout(panel.layout.xaxis.title.text, scales.x, panel.scales.x.linthresh, all("x")),
       yaxis: { ...axisLayout(panel.layout.yaxis.title.text, scales.y, panel.scales.y.linthresh, all("y")), ...panel.layout.yaxis.named },
@@ -146,6 +146,12 @@
     return { box, draw };
   }
 
+  /* Up to three beside each other; four as two and two. */
+  function panelGrid(boxes) {
+    const columns = boxes.length === 4 ? 2 : Math.min(3, boxes.length);
+    return element("div", { class: "panels", style: `--columns: ${columns}` }, ...boxes);
+  }
+
   function legend(panels) {
     const list = element("ul", { class: "legend", "aria-label": "Legend" });
     const seen = new Set();
@@ -166,7 +172,7 @@
       places.set(key, [...(places.get(key) || []), panel]);
     }
     const made = [...places.values()].map(place);
-    const live = element("div", { class: "live" }, ...made.map((one) => one.box), legend(chart.panels));
+    const live = element("div", { class: "live" }, panelGrid(made.map((one) => one.box)), legend(chart.panels));
     figure.querySelector(".static").replaceWith(live);
     made.forEach((one) => { drawn.push(one.draw); one.draw(); });
   }
@@ -181,7 +187,7 @@
     const plots = [element("div", { class: "plot" }), element("div", { class: "plot" })];
     const live = element("div", { class: "live" },
       element("div", { class: "controls" }, element("label", {}, "Optimizer ", chooser), range, said),
-      ...plots.map((plot) => element("div", { class: "panel" }, plot)));
+      panelGrid(plots.map((plot) => element("div", { class: "panel" }, plot))));
     figure.append(live);
 
     const frame = found.runs.flatMap((run) => run.probes.flatMap((probe) => probe.values));
@@ -189,7 +195,7 @@
     const most = Math.max(...shares, 1e-9);
     const ticks = symlogTicks([...frame.map((value) => position(value, found.threshold))], found.threshold);
     const axis = (title) => axisLayout(title, "linear", 1, []);
-    const base = { margin: { l: 62, r: 14, t: 8, b: 46 }, showlegend: false, paper_bgcolor: "#fff", plot_bgcolor: "#fff", font: { size: 12, color: "#1c1c1e" } };
+    const base = { margin: { l: 62, r: 14, t: 30, b: 46 }, showlegend: false, paper_bgcolor: "#fff", plot_bgcolor: "#fff", font: { size: 12, color: "#1c1c1e" } };
 
     function draw() {
       const run = found.runs[Number(chooser.value)];
