@@ -6,6 +6,7 @@ Whatever depends on a clock, a signal or a file is decided by one of them and to
 """
 
 import contextlib
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -195,6 +196,15 @@ def require_same(vector: "Tensor", what: str) -> None:
         dist.all_reduce(found, dist.ReduceOp.MAX)
     if int(found.sum()) != 0:
         raise RanksError(f"{what} is not the same on all ranks: are they on machines, or versions, of different kinds?")
+
+
+def require_same_text(text: str, what: str) -> None:
+    """Raise RanksError, on all ranks, unless the text is the same on each of them."""
+    if _group is not None:
+        import torch
+
+        digest = bytearray(hashlib.sha256(text.encode()).digest())
+        require_same(torch.frombuffer(digest, dtype=torch.int64), what)
 
 
 def by_writer(act: Callable[[], T], map_location: Any = "cpu") -> T:

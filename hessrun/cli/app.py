@@ -19,10 +19,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hessrun import ranks
 from hessrun.cli.listing import groups
 from hessrun.cli.messages import one_line
 from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE, JobOutcome
-from hessrun.errors import HessrunError
+from hessrun.errors import HessrunError, RanksError
 from hessrun.options import nearest
 
 
@@ -139,8 +140,14 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
         elif outcome.exit_code > SIGNAL_BASE:
             OUTCOMES.stopped = "the command was interrupted"
         return outcome
+    except RanksError as error:
+        print(f"hessrun: {error}", file=sys.stderr)
+        return JobOutcome(choices.get("optimizer", ""), "failed", str(error), 1)
     except HessrunError as error:
         return _refused(choices, str(error))
+    finally:
+        if ranks.has_left():
+            OUTCOMES.stopped = "an earlier cell failed, at which the ranks part"
 
 
 def _refused(choices: dict[str, str], line: str) -> JobOutcome:

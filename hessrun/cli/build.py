@@ -33,6 +33,7 @@ _NOT_IDENTITY = (
     "force",
     "log_every",
     "threads",
+    "rank_timeout",
     "budget",
     "curvature",
     "checkpoints",
@@ -49,7 +50,7 @@ def run_id(config: Mapping[str, Any], label: str, problem_name: str) -> str:
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that can change the path taken."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    kept = {key: value for key, value in without_search_space(config).items() if key not in _NOT_IDENTITY}
     if isinstance(kept.get("dataset"), Mapping):
         # Where the files lie is no part of what they hold.
         kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in ("data_dir", "source")}
@@ -57,11 +58,20 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def without_search_space(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration less what tuning alone reads."""
+    node = config.get("optimizer")
+    if not isinstance(node, Mapping):
+        return dict(config)
+    return {**config, "optimizer": {key: value for key, value in node.items() if key != "search_space"}}
+
+
 def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     """The experiment of a resolved configuration; `choices` are the names picked from the groups.
 
     Raises HessrunError, one line, for whatever is wrong; writes nothing.
     """
+    config = without_search_space(config)
     integer("seed", config["seed"], minimum=0)
     integer("log_every", config["log_every"], minimum=1)
     choice("progress", config["progress"], ("auto", "on", "off"))

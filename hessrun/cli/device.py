@@ -5,6 +5,7 @@ import os
 import torch
 from threadpoolctl import threadpool_limits
 
+from hessrun import ranks
 from hessrun.errors import OptionError
 from hessrun.options import choice, integer
 
@@ -25,12 +26,26 @@ def device_of(name: object) -> torch.device:
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise OptionError(f"device={name!r}: must be auto, cpu, cuda or cuda:N.")
     if kind == "cuda":
+        if ranks.size() > 1 and index:
+            raise OptionError(f"device={name}: several ranks take a CUDA device each; use device=cuda.")
         if not torch.cuda.is_available():
             raise OptionError("device=cuda: this machine (or this build of torch) has no CUDA; use device=cpu.")
         if index and int(index) >= torch.cuda.device_count():
             raise OptionError(f"device={name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0.")
         _make_cuda_repeatable()
+        if ranks.size() > 1:
+            return _own_cuda_device()
     return torch.device(str(name))
+
+
+def _own_cuda_device() -> torch.device:
+    """The one of this rank, which others of this machine do not use."""
+    there, needed = torch.cuda.device_count(), ranks.on_this_machine()
+    if needed > there:
+        raise OptionError(f"device=cuda: there are {there} CUDA devices for {needed} ranks; start {there}.")
+    device = torch.device("cuda", ranks.place().local_rank)
+    torch.cuda.set_device(device)
+    return device
 
 
 def _make_cuda_repeatable() -> None:
@@ -41,8 +56,20 @@ def _make_cuda_repeatable() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
+def _processors() -> int:
+    """Those that this process may use, where the system says so."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def set_threads(threads: object) -> None:
-    """CPU threads of torch and of the linear algebra beside it; None leaves their own choice."""
+    """CPU threads of torch and of the linear algebra beside it; None leaves their own choice.
+
+    Where ranks share a machine, it is as many of its processors as there are for each: torchrun's own choice is 1.
+    """
+    if threads is None and ranks.size() > 1:
+        threads = max(1, _processors() // ranks.on_this_machine())
     if threads is None:
         return
     integer("threads", threads, minimum=1)

@@ -1,5 +1,6 @@
 """One cell of a command: build the experiment, run it, say how it ended."""
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -7,14 +8,16 @@ from typing import Any
 
 import yaml
 
+from hessrun import ranks
 from hessrun.cli.build import build, identity
 from hessrun.cli.forecast import forecast
 from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE, JobOutcome
 from hessrun.cli.progress import Bar
 from hessrun.cli.summary import print_summary
 from hessrun.errors import FolderTakenError
+from hessrun.options import positive
 from hessrun.run import Ended, run_experiment
-from hessrun.run.store import claim
+from hessrun.run.joint_claim import claim_jointly
 from hessrun.status import Status
 
 
@@ -22,12 +25,17 @@ def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence
     """Raises HessrunError for whatever is wrong before the run has started."""
     if OUTCOMES.stopped:
         return JobOutcome(choices.get("optimizer", ""), "not run", OUTCOMES.stopped, 0)
-    wanted = build(config, choices)
+    positive("rank_timeout", config["rank_timeout"])
+    ranks.start(config["rank_timeout"])
+    wanted = ranks.together(lambda: build(config, choices))
+    facts = [wanted.manifest["run_id"], wanted.manifest["problem"]]
+    ranks.require_same_text(json.dumps(facts), "The configuration, or the data,")
     if config["dry_run"]:
-        return forecast(wanted, force=config["force"], overrides=" ".join(overrides))
+        shown = " ".join(word for word in overrides if not word.startswith("protocol."))
+        return forecast(wanted, force=config["force"], overrides=shown)
     show = config["progress"] == "on" or (config["progress"] == "auto" and sys.stderr.isatty())
     try:
-        found = claim(wanted, force=config["force"], differing=_differing(config))
+        found = claim_jointly(wanted, force=config["force"], differing=differing(config))
         for line in found.lines:
             print(f"hessrun: {line}", file=sys.stderr if found.experiment else sys.stdout)
         if found.experiment is None:
@@ -50,15 +58,15 @@ def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence
     return _outcome(ended)
 
 
-def _differing(config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
-    """Compares what decides the path with that of a stored configuration, as YAML keeps it."""
+def differing(config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
+    """Compares what decides the path with that of a stored configuration, as YAML keeps it: the keys that differ."""
     mine = yaml.safe_load(yaml.safe_dump(identity(config)))
 
-    def differing(stored: dict[str, Any]) -> list[str]:
+    def keys(stored: dict[str, Any]) -> list[str]:
         theirs = identity(stored)
         return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
 
-    return differing
+    return keys
 
 
 def _outcome(ended: Ended) -> JobOutcome:

@@ -5,14 +5,18 @@ import os
 
 import torch
 
+from hessrun import ranks
 from hessrun.errors import TooLargeError
 
 
 def available_bytes(device: torch.device) -> int:
-    """What dense matrices may take: half of the device's memory. A fixed figure of the machine, not of the moment."""
+    """What dense matrices may take: half of the device's memory. A fixed figure of the machine, not of the moment.
+
+    On the host, the ranks that share it share that half.
+    """
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory) // 2
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (2 * ranks.on_this_machine())
 
 
 def require_matrices(

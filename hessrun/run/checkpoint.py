@@ -8,6 +8,7 @@ keep, holds {step, x, best_x} alone.
 import os
 import pickle
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,17 +97,13 @@ def newest(folder: Path, run_id: str, device: torch.device) -> tuple[Checkpoint 
 
     device: that of the run now; what was kept of another one of its kind goes there, and what lay on the host, to it.
     """
-
-    def place(storage: Any, location: str) -> Any:
-        return storage if location.startswith("cpu") else storage.to(device=device)
-
     complaints: list[str] = []
     for name in (CHECKPOINT, CHECKPOINT_PREVIOUS):
         path = folder / name
         if not path.exists():
             continue
         try:
-            found = torch.load(path, weights_only=True, map_location=place)
+            found = torch.load(path, weights_only=True, map_location=place_on(device))
             if "loop" not in found:
                 continue
             if found["format"] != FORMAT or found["run_id"] != run_id:
@@ -121,6 +118,15 @@ def newest(folder: Path, run_id: str, device: torch.device) -> tuple[Checkpoint 
             reason = " ".join(str(error).split())[:120]
             complaints.append(f"{path}: damaged and not used ({type(error).__name__}: {reason})")
     return None, complaints
+
+
+def place_on(device: torch.device) -> Callable[[Any, str], Any]:
+    """As `torch.load`'s map_location: what was kept of a device goes to this one, what lay on the host stays there."""
+
+    def place(storage: Any, location: str) -> Any:
+        return storage if location.startswith("cpu") else storage.to(device=device)
+
+    return place
 
 
 def _checksum(value: Any) -> int:

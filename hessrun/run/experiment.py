@@ -101,7 +101,8 @@ def _listener(experiment: Experiment, progress: Callable[[], Progress]) -> Recor
         return reference_gradient_seconds(experiment.problem)
 
     if not ranks.is_writer():
-        return Following(reference_gradient=reference_gradient, is_timed=REFERENCE_GRADIENT not in experiment.manifest)
+        is_timed = REFERENCE_GRADIENT not in experiment.manifest
+        return Following(experiment.folder, reference_gradient=reference_gradient, is_timed=is_timed)
     return Recording(
         experiment.folder,
         config=experiment.config,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hessrun import ranks
 from hessrun.record.protocol import PROTOCOL
 from hessrun.version import __version__
 
@@ -29,6 +30,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "device_name": _device_name(device),
         "threads": torch.get_num_threads(),
+        "ranks": ranks.size(),
         "versions": {"hessrun": __version__, "python": platform.python_version()} | _versions(),
         "platform": platform.platform(),
         "commit": commit,

@@ -106,7 +106,7 @@ def _continued(
     """The manifest of a run that goes on: the first one's, and where and with what it went on."""
     if point is None:
         return new | {"warnings": [*new.get("warnings", []), *complaints]}
-    compared = ("versions", "device_name", "threads", "platform")
+    compared = ("versions", "device_name", "threads", "ranks", "platform")
     changed = [key for key in compared if old.get(key) != new.get(key)]
     warnings = [*old.get("warnings", []), *complaints]
     if changed:
