@@ -5,14 +5,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.utils.data
 from torch import Tensor, nn
 
 from hessrun.errors import OptionError
-from hessrun.objective import EmpiricalRisk
+from hessrun.objective import EmpiricalRisk, Examples, InMemory, Streamed
 from hessrun.options import integer
-from hessrun.problems.datasets.data import Data, Split
+from hessrun.problems.datasets.data import Data, Split, StreamedSplit
 from hessrun.problems.datasets.dataset import Dataset
 from hessrun.problems.datasets.foreign import TorchDataset
 from hessrun.problems.learning import HeldOut, SupervisedProblem
@@ -56,19 +57,18 @@ def supervised(
     data = _as_dataset(dataset).load()
     loss = loss_for(data, loss)
     module = _build(model, data, seed).to(device=device, dtype=dtype)
-    train = _on_device(data.train, data, loss, dtype, device)
+    train = _examples(data.train, data, loss, dtype, device)
     _refuse_unfit_output(module, loss, train, data)
     risk = EmpiricalRisk(
         module,
         loss,
-        train.inputs,
-        train.targets,
+        train,
         weight_decay=weight_decay,
         chunk_size=chunk_size,
         graph_memory=graph_memory,
     )
     held_out = tuple(
-        HeldOut(name, risk.on(*_pair(_on_device(split, data, loss, dtype, device))), _classes(split, data, device))
+        HeldOut(name, risk.on(_examples(split, data, loss, dtype, device)), _classes(split, data, device))
         for name, split in (("validation", data.validation), ("test", data.test))
         if len(split) > 0
     )
@@ -138,25 +138,29 @@ def _model_name(model: ModelBuilder) -> str:
     return getattr(model, "__name__", type(model).__name__)
 
 
-def _on_device(split: Split, data: Data, loss: Loss, dtype: torch.dtype, device: torch.device | str) -> Split:
-    targets = loss.encode(split.targets, data)
-    return Split(
-        split.inputs.to(device=device, dtype=dtype),
-        targets.to(device=device, dtype=dtype if targets.is_floating_point() else targets.dtype),
-    )
+def _examples(
+    split: Split | StreamedSplit, data: Data, loss: Loss, dtype: torch.dtype, device: torch.device | str
+) -> Examples:
+    def encoded(part: Split, device: torch.device | str) -> tuple[Tensor, Tensor]:
+        targets = loss.encode(part.targets, data)
+        kind = dtype if targets.is_floating_point() else targets.dtype
+        return part.inputs.to(device=device, dtype=dtype), targets.to(device=device, dtype=kind)
+
+    if isinstance(split, Split):
+        return InMemory(*encoded(split, device))
+    return Streamed(lambda places: encoded(split.read(places), "cpu"), np.arange(len(split)), device=device)
 
 
-def _pair(split: Split) -> tuple[Tensor, Tensor]:
-    return split.inputs, split.targets
+def _classes(split: Split | StreamedSplit, data: Data, device: torch.device | str) -> Tensor | None:
+    if data.task != "classification":
+        return None
+    classes = split.targets if isinstance(split, Split) else split.classes
+    return None if classes is None else classes.to(device)
 
 
-def _classes(split: Split, data: Data, device: torch.device | str) -> Tensor | None:
-    return split.targets.to(device) if data.task == "classification" else None
-
-
-def _refuse_unfit_output(module: nn.Module, loss: Loss, train: Split, data: Data) -> None:
+def _refuse_unfit_output(module: nn.Module, loss: Loss, train: Examples, data: Data) -> None:
     """Raise OptionError where the model does not take the inputs, or its outputs are not what the loss takes."""
-    inputs, targets = train.inputs[:2], train.targets[:2]
+    inputs, targets = train.chunk(0, 2)
     name = type(module).__name__
     try:
         # A module that draws random numbers is refused later, with its own message.

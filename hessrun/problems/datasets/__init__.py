@@ -6,6 +6,7 @@ from hessrun.problems.datasets.dataset import Dataset
 from hessrun.problems.datasets.embedded import BreastCancer, Diabetes, Digits, Wine
 from hessrun.problems.datasets.foreign import TorchDataset
 from hessrun.problems.datasets.images import MNIST, FashionMNIST
+from hessrun.problems.datasets.memory_mapped import MemoryMapped
 from hessrun.problems.datasets.synthetic import Synthetic
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Digits",
     "Examples",
     "FashionMNIST",
+    "MemoryMapped",
     "Source",
     "Split",
     "Synthetic",

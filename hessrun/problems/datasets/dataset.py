@@ -1,20 +1,17 @@
 """The base of all datasets: reading is theirs; splitting, standardising and fingerprinting are done here, once."""
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from hessrun.errors import DataError, OptionError
 from hessrun.options import boolean, fraction, integer
-from hessrun.problems.datasets.data import Data, Examples, Source, Split
-from hessrun.problems.datasets.standardise import Standardisation
+from hessrun.problems.datasets.data import Data, Rows, Source, Split, StreamedSplit, Table
+from hessrun.problems.datasets.survey import Part, Survey, survey, tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +26,7 @@ class Dataset(ABC):
     split_seed: seed of that permutation, 0 or above.
     limit: keep only the first so many training examples, 1 or above; None keeps all.
     standardise: subtract the mean and divide by the standard deviation of the training split (`Standardisation`).
+    in_memory: hold the examples in memory, 8 bytes a number; False reads them anew, chunk by chunk, in each pass.
 
     A subclass is final, and reads: `read() -> Source`.
     """
@@ -39,6 +37,7 @@ class Dataset(ABC):
     split_seed: int = 0
     limit: int | None = None
     standardise: bool = True
+    in_memory: bool = True
 
     @abstractmethod
     def read(self) -> Source:
@@ -60,34 +59,37 @@ class Dataset(ABC):
         fraction("dataset.validation_fraction", self.validation_fraction)
         integer("dataset.split_seed", self.split_seed, minimum=0)
         boolean("dataset.standardise", self.standardise)
+        boolean("dataset.in_memory", self.in_memory)
         if self.limit is not None:
             integer("dataset.limit", self.limit, minimum=1)
         source = self.read()
         self._refuse_unfit(source)
-        train, validation, test = self._split(source)
-        fingerprint = _fingerprint([train, validation, test])
-        splits = [_tensors(part, source) for part in (train, validation, test)]
+        *parts, left_out = self._parts(source)
+        seen = survey(self.label, source, parts, left_out, standardise=self.standardise)
+        splits = [
+            StreamedSplit(partial(_part_of, part, source, seen), len(part), classes)
+            for part, classes in zip(parts, seen.classes, strict=True)
+        ]
+        train, validation, test = (split.held() for split in splits) if self.in_memory else splits
         details: dict[str, Any] = {"split_seed": self.split_seed, "standardise": self.standardise}
-        if self.standardise:
-            fitted = Standardisation.fit(splits[0], targets=source.task == "regression")
-            splits = [fitted.apply(split) for split in splits]
-            details |= fitted.facts()
+        if seen.standardisation is not None:
+            details |= seen.standardisation.facts()
         return Data(
             name=self.label,
             task=source.task,
-            n_outputs=source.n_outputs,
-            train=splits[0],
-            validation=splits[1],
-            test=splits[2],
-            fingerprint=fingerprint,
+            n_outputs=seen.n_outputs,
+            train=train,
+            validation=validation,
+            test=test,
+            fingerprint=seen.fingerprint,
             details=details,
         )
 
-    def _split(self, source: Source) -> tuple[Examples, Examples, Examples]:
+    def _parts(self, source: Source) -> list[Part]:
+        """The training, validation and test split, and what the limit leaves out."""
         n = len(source.examples)
-        if isinstance(source.test, Examples):
-            n_test = 0
-        else:
+        n_test = 0
+        if isinstance(source.test, float | int):
             fraction("dataset.test_fraction", source.test)
             n_test = round(source.test * n)
         n_validation = round(self.validation_fraction * n)
@@ -97,53 +99,33 @@ class Dataset(ABC):
                 "validation and test fractions together must stay below 1."
             )
         order = torch.randperm(n, generator=torch.Generator().manual_seed(self.split_seed), device="cpu").numpy()
-        held_out = n_test + n_validation
-        test = source.test if isinstance(source.test, Examples) else _take(source.examples, order[:n_test])
-        validation = _take(source.examples, order[n_test:held_out])
-        return _take(source.examples, order[held_out:][: self.limit]), validation, test
+        test, validation, rest = np.split(order, [n_test, n_test + n_validation])
+        keeps = source.task == "classification" and not self.in_memory
+        return [
+            Part(source.examples, rest[: self.limit]),
+            Part(source.examples, validation, keeps),
+            Part(source.examples, test, keeps)
+            if isinstance(source.test, float | int)
+            else Part(source.test, np.arange(len(source.test)), keeps),
+            Part(source.examples, rest[len(rest[: self.limit]) :]),
+        ]
 
     def _refuse_unfit(self, source: Source) -> None:
         if len(source.examples) == 0:
             raise DataError(f"{self.label}: there are no examples.")
-        parts = [source.examples] + ([source.test] if isinstance(source.test, Examples) else [])
-        for part in parts:
-            if part.inputs.shape[1:] != source.examples.inputs.shape[1:]:
+        if not isinstance(source.test, float | int):
+            shape, expected = (_input_shape(table) for table in (source.test, source.examples))
+            if shape != expected:
                 raise DataError(
-                    f"{self.label}: test inputs have the shape {list(part.inputs.shape[1:])}, "
-                    f"training inputs {list(source.examples.inputs.shape[1:])}."
+                    f"{self.label}: test inputs have the shape {list(shape)}, training inputs {list(expected)}."
                 )
-            for what, array in (("inputs", part.inputs), ("targets", part.targets)):
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    raise DataError(f"{self.label}: the {what} hold values that are not finite.")
-            if source.task == "classification" and len(part) > 0:
-                low, high = part.targets.min(), part.targets.max()
-                if low < 0 or high >= source.n_outputs:
-                    raise DataError(
-                        f"{self.label}: classes must be from 0 to {source.n_outputs - 1}; found {low:g} to {high:g}."
-                    )
 
 
-def _take(examples: Examples, indices: npt.NDArray[np.int64]) -> Examples:
-    return Examples(examples.inputs[indices], examples.targets[indices])
+def _input_shape(table: Table) -> tuple[int, ...]:
+    return table.take(np.arange(0)).inputs.shape[1:]
 
 
-def _tensors(examples: Examples, source: Source) -> Split:
-    inputs = torch.from_numpy(examples.inputs.astype(np.float64)).div_(source.scale)
-    kind = np.int64 if source.task == "classification" else np.float64
-    return Split(inputs, _contiguous(examples.targets.astype(kind)))
-
-
-def _contiguous(array: npt.NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _fingerprint(splits: Iterable[Examples]) -> str:
-    """sha256 over what was read, split by split: the same on every machine, before any arithmetic."""
-    digest = hashlib.sha256()
-    for split in splits:
-        for array in (split.inputs, split.targets):
-            # Little-endian bytes, whatever the machine's order.
-            plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            digest.update(f"{plain.dtype.str}{plain.shape}".encode())
-            digest.update(plain.tobytes())
-    return digest.hexdigest()
+def _part_of(part: Part, source: Source, seen: Survey, places: Rows) -> Split:
+    """What stands at these places of a split, standardised."""
+    split = tensors(part.table.take(part.rows[places]), source)
+    return split if seen.standardisation is None else seen.standardisation.apply(split)

@@ -1,7 +1,7 @@
-"""Standardisation: mean 0 and standard deviation 1, fitted on the training split alone."""
+"""Standardisation: mean 0 and standard deviation 1, fitted on the training split alone, in one pass over it."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,18 +19,38 @@ class Affine:
     mean: Tensor
     deviation: Tensor
 
-    @classmethod
-    def fit(cls, values: Tensor) -> Self:
-        """values: [N, ...]; images [N, C, H, W] have one mean and deviation a channel, others one a feature."""
+    def apply(self, values: Tensor) -> Tensor:
+        """Written over the values."""
+        return values.sub_(self.mean).div_(self.deviation)
+
+
+class Moments:
+    """The mean and the variance of values that come block by block (Chan, Golub and LeVeque, 1983, eq. 2.1).
+
+    Images [N, C, H, W] have one mean and deviation a channel, others one a feature.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean = self._variance = torch.zeros((), dtype=torch.float64)
+
+    def add(self, values: Tensor) -> None:
+        """values: [B, ...] float64, B of 1 or above."""
         over = (0, 2, 3) if values.ndim == 4 else (0,)
         mean = values.mean(over, keepdim=True)
-        deviation = values.std(over, correction=0, keepdim=True)
-        # Rounding leaves a constant feature a deviation of a few ulp of its mean, which must not be divided by.
-        constant = deviation <= 1e-12 * mean.abs()
-        return cls(mean.squeeze(0), torch.where(constant, 1.0, deviation).squeeze(0))
+        variance = values.var(over, correction=0, keepdim=True)
+        whole = self._count + len(values)
+        share, gap = len(values) / whole, mean - self._mean
+        self._variance = (1 - share) * self._variance + share * variance + (1 - share) * share * gap.square()
+        self._mean = self._mean + share * gap
+        self._count = whole
 
-    def apply(self, values: Tensor) -> Tensor:
-        return (values - self.mean) / self.deviation
+    def affine(self) -> Affine:
+        """The standardisation that they make."""
+        deviation = self._variance.sqrt()
+        # Rounding leaves a constant feature a deviation of a few ulp of its mean, which must not be divided by.
+        constant = deviation <= 1e-12 * self._mean.abs()
+        return Affine(self._mean.squeeze(0), torch.where(constant, 1.0, deviation).squeeze(0))
 
 
 @dataclass(frozen=True)
@@ -43,11 +63,8 @@ class Standardisation:
     inputs: Affine
     targets: Affine | None
 
-    @classmethod
-    def fit(cls, train: Split, *, targets: bool) -> Self:
-        return cls(Affine.fit(train.inputs), Affine.fit(train.targets) if targets else None)
-
     def apply(self, split: Split) -> Split:
+        """Written over the split's tensors."""
         targets = split.targets if self.targets is None else self.targets.apply(split.targets)
         return Split(self.inputs.apply(split.inputs), targets)
 

@@ -124,7 +124,7 @@ def test_options_outside_their_ranges(options: dict, message: str) -> None:
         ({"inputs": np.zeros((0, 2)), "targets": np.zeros(0)}, r"made: there are no examples"),
         ({"inputs": np.full((20, 2), np.nan)}, r"made: the inputs hold values that are not finite"),
         ({"targets": np.full(20, np.inf), "task": "regression"}, r"made: the targets hold values that are not finite"),
-        ({"targets": np.arange(20)}, r"made: classes must be from 0 to 2; found 0 to 19"),
+        ({"targets": np.arange(20)}, r"made: classes must be from 0 to 2; found 1\d"),
         ({"test": Examples(np.zeros((3, 5)), np.zeros(3))}, r"test inputs have the shape \[5\], training inputs \[2\]"),
     ],
 )
