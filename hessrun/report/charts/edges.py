@@ -83,6 +83,6 @@ def _at(edge: float, marks: Sequence[Mark], entry: str, beyond: str) -> Series:
     )
 
 
-def dodged(count: int, width: float = 0.7) -> list[float]:
+def dodged(count: int, width: float = 0.6) -> list[float]:
     """Offsets that set `count` points of one row apart, downwards, within +-width / 2."""
     return [0.0] if count == 1 else [float(offset) for offset in np.linspace(width / 2, -width / 2, count)]

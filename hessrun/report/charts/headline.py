@@ -7,6 +7,7 @@ import numpy as np
 
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.charts.edges import Edges, Mark, dodged
+from hessrun.report.charts.titles import short_titles
 from hessrun.report.comparisons import Compared, compared
 from hessrun.report.groups import Entry, Group
 from hessrun.report.numbers import AXES, baseline, comparable, median_final_loss
@@ -29,13 +30,14 @@ def headline(groups: Sequence[Group], name: str) -> Chart | None:
     }
     if not found["step"]:
         return None
-    methods = list(dict.fromkeys(c.mine.name for group, cs in found["step"] for c in cs))
+    entries = {c.mine.name: c.mine for _, comparisons in found["step"] for c in comparisons}
+    methods = sorted(entries, key=lambda method: (not entries[method].is_first_order, method))
     offsets = dict(zip(methods, dodged(len(methods)), strict=True))
     labels = {method: shared_label(groups, method) for method in methods}
     panels = [
         _panel(axis, found[axis], offsets, labels, shows_names=index == 0) for index, axis in enumerate(AXES)
     ]  # fmt: skip
-    bases = list(dict.fromkeys(c.other.label for group, cs in found["step"] for c in cs))
+    bases = list(dict.fromkeys(c.other.label for _, comparisons in found["step"] for c in comparisons))
     caption = (
         "Cost to reach each problem's target beside its first-order baseline "
         f"({', '.join(bases)}): 1 is as much, to the left is cheaper. Medians of ratios paired by seed with 95% "
@@ -49,13 +51,6 @@ def shared_label(groups: Sequence[Group], name: str) -> str:
     """The label whose colour stands for an optimizer over all problems: its bare name where a problem has it so."""
     labels = [entry.label for group in groups for entry in group.entries if entry.name == name]
     return name if name in labels else labels[0]
-
-
-def short_titles(groups: Sequence[Group]) -> dict[str, str]:
-    """Titles up to their first comma, where these tell the problems apart."""
-    cut = {group.title: group.title.split(",", 1)[0].split(" (", 1)[0] for group in groups}
-    words = list(cut.values())
-    return {title: short if words.count(short) == 1 else title for title, short in cut.items()}
 
 
 def _beside_baseline(group: Group, axis: str) -> list[Compared]:
