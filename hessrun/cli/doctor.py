@@ -8,10 +8,13 @@ from pathlib import Path
 
 from hessrun.cli.arguments import parse
 from hessrun.errors import HessrunError, OptionError
+from hessrun.record.schema import SCHEMA_VERSION
 
 _EXTRAS = {
     "joblib": ("hydra_plugins.hydra_joblib_launcher", "cells of a sweep side by side"),
     "submitit": ("hydra_plugins.hydra_submitit_launcher", "cells as jobs of Slurm"),
+    "ray": ("hydra_plugins.hydra_ray_launcher", "cells on a Ray cluster"),
+    "tensorboard": ("tensorboard", "event files beside the record"),
     "peers": ("torchmin", "what the benchmarks compare with"),
 }
 
@@ -31,12 +34,18 @@ def doctor(arguments: Sequence[str]) -> int:
 def _checks() -> Iterator[tuple[str, str, str]]:
     import torch
 
+    from hessrun.linalg.memory import available_bytes
     from hessrun.run.provenance import provenance
 
-    facts = provenance(torch.device("cpu"))
+    cpu = torch.device("cpu")
+    facts = provenance(cpu)
     for package, version in facts["versions"].items():
         yield package, "", version
-    yield "platform", "", f"{facts['platform']}; {os.cpu_count()} processors, {facts['threads']} threads of torch"
+    yield "platform", "", f"{facts['platform']}, {facts['device_name']}"
+    yield "threads", "", f"{facts['threads']} of torch, {os.cpu_count()} processors; threads=N chooses"
+    yield "memory", "", f"a dense matrix may take {available_bytes(cpu) / 2**30:.1f} GiB, half of what there is"
+    yield "seed", "", "0 unless seed=N is given: initial parameters and the order of batches"
+    yield "record", "", f"schema {SCHEMA_VERSION}, protocol {facts['protocol']}"
     commit = facts["commit"]
     changed = ", with changes" if facts["dirty"] else ""
     yield "commit", "", f"{commit}{changed}" if commit else "the working folder is no git checkout"
@@ -85,21 +94,33 @@ def _folder(folder: Path) -> tuple[str, str, str]:
 
 
 def _tiny_run() -> tuple[str, str, str]:
-    """L-BFGS on a quadratic: objective, line search, loop and spectrum."""
-    import torch
+    """L-BFGS on a quadratic, recorded in a temporary folder and read back, with its spectrum."""
+    from hessrun.objective.analytic import quadratic
+    from hessrun.optimizers import LBFGS
+    from hessrun.problems import AnalyticProblem, ProblemFacts
+    from hessrun.record import read_run
+    from hessrun.run import Budget, Experiment, Probe, run_experiment
+    from hessrun.status import Status
 
-    import hessrun
-
-    scales = torch.logspace(0, 2, 8, dtype=torch.float64)
+    f = quadratic(8, condition_number=100.0)
+    problem = AnalyticProblem(f.objective, f.x0, ProblemFacts("quadratic", "analytic", 8, 1, f.minimum))
     try:
-        found = hessrun.minimize(
-            lambda x: 0.5 * (scales * x * x).sum(),
-            torch.ones(8, dtype=torch.float64),
-            probe=hessrun.Probe(kind="exact"),
-        )
-    except (HessrunError, RuntimeError) as error:
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place, "run")
+            made = Experiment(
+                problem, LBFGS(), Budget(iterations=200), Probe(kind="exact"), folder, config="seed: 0\n", manifest={}
+            )
+            ended = run_experiment(made)
+            run = read_run(folder)
+            spectra = run.spectra
+    except (HessrunError, RuntimeError, OSError) as error:
         return "a tiny run", "FAILS", " ".join(str(error).split())[:200]
-    largest = float(found.spectra[0].largest[0])
-    works = found.status.value == "converged" and abs(largest - 100) < 1e-6
-    told = f"L-BFGS {found.status.value} after {found.steps} steps, the largest eigenvalue is {largest:.6g}"
+    if ended.error is not None or not spectra:
+        return "a tiny run", "FAILS", ended.error or "no spectrum was recorded"
+    largest, smallest = float(spectra[0].largest[0]), float(spectra[0].smallest[0])
+    works = ended.status is Status.CONVERGED and abs(largest - 1) < 1e-6 and abs(smallest - 0.01) < 1e-6
+    told = (
+        f"L-BFGS {run.status['status']} after {len(run.trace) - 1} steps, eigenvalues {smallest:.6g} to {largest:.6g}, "
+        f"{run.status.get('peak_memory_bytes', 0) / 2**20:.0f} MiB of memory"
+    )
     return "a tiny run", "ok" if works else "FAILS", told

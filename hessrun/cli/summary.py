@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from hessrun.cli.outcomes import JobOutcome
 from hessrun.run import Ended, Experiment
+from hessrun.run.peak import peak_memory
 
 # Of a dry run.
 _AHEAD = ("new", "to extend")
@@ -28,6 +29,7 @@ def print_summary(experiment: Experiment, ended: Ended) -> None:
     ]
     lines += [
         ("cost", f"{row.get('seconds', 0.0):.3g} s on the optimizer's clock, {passes:.4g} passes over the data"),
+        ("memory", f"{peak_memory().get('peak_memory_bytes', 0) / 2**20:,.0f} MiB at the most"),
         ("record", str(ended.folder)),
         ("next", f"hessrun report {ended.folder}"),
     ]

@@ -16,7 +16,8 @@ def test_it_says_what_there_is_and_leaves_nothing(tmp_path: Path, capsys, monkey
     monkeypatch.chdir(tmp_path)
     assert main(["doctor"]) == 0
     told = lines(capsys.readouterr().out)
-    assert {"hessrun", "torch", "platform", "commit", "CUDA", "outputs", "joblib", "submitit", "peers"} <= told.keys()
+    assert {"hessrun", "torch", "platform", "threads", "memory", "seed", "record", "commit", "CUDA"} <= told.keys()
+    assert {"outputs", *doctor._EXTRAS} <= told.keys()
     assert told["a tiny run"].startswith("ok       L-BFGS converged")
     assert told["outputs"].startswith("ok ")
     assert list(tmp_path.iterdir()) == []
