@@ -52,8 +52,9 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that can change the path taken."""
     kept = {key: value for key, value in without_search_space(config).items() if key not in _NOT_IDENTITY}
     if isinstance(kept.get("dataset"), Mapping):
-        # Where the files lie is no part of what they hold.
-        kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in ("data_dir", "source")}
+        # Where the files lie is no part of what they hold, nor is how they are read.
+        ways = ("data_dir", "source", "in_memory", "workers")
+        kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in ways}
     kept["device"] = str(kept.get("device")).partition(":")[0]
     return kept
 
