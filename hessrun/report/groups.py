@@ -78,6 +78,11 @@ class Entry:
         return ended or tuple(run for run in self.runs if run.state != "failed" and len(run.trace) > 1)
 
     @property
+    def is_diagnosed(self) -> bool:
+        """Its rows say how far the method's matrix is from the Hessian: the same steps, and rows that cost more."""
+        return any((run.config.get("optimizer") or {}).get("diagnose") is True for run in self.runs)
+
+    @property
     def is_comparable(self) -> bool:
         """It has runs to compare, and minimises the objective itself, not another function."""
         return bool(self.compared) and self.minimises_objective
@@ -178,7 +183,8 @@ def _titles(firsts: Sequence[Run]) -> list[str]:
         same = [_problem_settings(other) for other in firsts if _title(other) == _title(run)]
         own = _problem_settings(run)
         differing = [key for key in sorted(own) if any(other.get(key) != own[key] for other in same)]
-        told = [key for key in differing if not key.endswith("fingerprint")] or differing
+        said = {"fingerprint"} | ({"n_parameters"} if any(key.endswith(".n") for key in differing) else set())
+        told = [key for key in differing if key.rsplit(".", 1)[-1] not in said] or differing
         # The manifest's details repeat options of the configuration: each is said once, by its last word.
         suffix = ", ".join(dict.fromkeys(f"{key.rsplit('.', 1)[-1]}={own[key]}" for key in told))
         titles.append(f"{_title(run)} ({suffix})" if suffix else _title(run))

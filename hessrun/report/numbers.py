@@ -64,8 +64,13 @@ def median_final_loss(entry: Entry) -> float:
 
 
 def comparable(group: Group) -> list[Entry]:
-    """The entries that have runs to compare and minimise the objective itself."""
-    return [entry for entry in group.entries if entry.is_comparable]
+    """The entries that have runs to compare and minimise the objective itself.
+
+    Runs that record diagnoses of a matrix are left out where the optimizer ran without them as well.
+    """
+    found = [entry for entry in group.entries if entry.is_comparable]
+    plain = {entry.name for entry in found if not entry.is_diagnosed}
+    return [entry for entry in found if not (entry.is_diagnosed and entry.name in plain)]
 
 
 def contenders(group: Group) -> list[Entry]:

@@ -23,6 +23,9 @@ from hessrun.report.tables import shown, statuses
 
 _SEEDS_FOR_CLAIMS = 8
 _TIE = 1e-9
+_PLAIN_STARTS = (
+    *("A", "At", "By", "From", "Gradient", "If", "In", "It", "Measured", "Of", "On", "Over", "Share", "The", "To"),
+)
 _LEVEL = 0.005
 
 
@@ -31,25 +34,31 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _amount(amount: float, words: str) -> str:
+def amount_of(amount: float, words: str) -> str:
     """`1 pass`, `2.5 passes`, `1 iteration`, `3 optimizer seconds`."""
     single = words.removesuffix("es") if words == "passes" else words.removesuffix("s")
     return f"{shown(amount)} {single if amount == 1 else words}"
 
 
-def _ratio(value: float) -> str:
+def ratio_words(value: float) -> str:
     """Three significant digits, and no exponent below a million."""
     return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
 
 
 def _times(value: float) -> str:
-    return "the same" if _ratio(value) == "1" else f"{_ratio(value)} times as much"
+    return "the same" if ratio_words(value) == "1" else f"{ratio_words(value)} times as much"
 
 
 def listed(words: Iterable[object]) -> str:
     """`a`, `a and b`, `a, b and c`, each once."""
     distinct = list(dict.fromkeys(map(str, words)))
     return " and ".join([", ".join(distinct[:-1]), distinct[-1]] if len(distinct) > 1 else distinct)
+
+
+def mid_sentence(sentence: str) -> str:
+    """A sentence as it stands after a colon: its first word small, where it is no name."""
+    word = sentence.split(" ", 1)[0]
+    return sentence[0].lower() + sentence[1:] if word in _PLAIN_STARTS else sentence
 
 
 def setting(group: Group) -> str:
@@ -82,7 +91,7 @@ def _versus(label: str, loss: float, base: str, reference: float, minimum: float
     above = (min(loss, reference) - floor, max(loss, reference) - floor)
     if above[0] > 0:
         what = "" if minimum is None else " in what is above the minimum"
-        text += f" by a factor of {_ratio(above[1] / above[0])}{what}"
+        text += f" by a factor of {ratio_words(above[1] / above[0])}{what}"
     return text
 
 
@@ -103,7 +112,7 @@ def _equal_budgets(group: Group, base: Entry, others: list[Entry]) -> list[str]:
             _versus(e.label, median_loss_at(e, axis, amount), base.label, reference, group.known_minimum)
             for e in others
         ]
-        sentences.append(f"At {_amount(amount, words)}, median training loss: {'; '.join(parts)}.")
+        sentences.append(f"At {amount_of(amount, words)}, median training loss: {'; '.join(parts)}.")
     return sentences
 
 
@@ -115,10 +124,10 @@ def _steps_cost(base: Entry, others: list[Entry]) -> str | None:
         if math.isfinite(own_ms) and ms > 0:
             text = f"{entry.label} {shown(own_ms)} ms ({_times(own_ms / ms)})"
             if math.isfinite(own_passes) and passes > 0:
-                text += f" and {_amount(own_passes, 'passes')} ({_times(own_passes / passes)})"
+                text += f" and {amount_of(own_passes, 'passes')} ({_times(own_passes / passes)})"
             parts.append(text)
     return (
-        f"An iteration of {base.label} took {shown(ms)} ms and {_amount(passes, 'passes')}; {'; '.join(parts)}."
+        f"An iteration of {base.label} took {shown(ms)} ms and {amount_of(passes, 'passes')}; {'; '.join(parts)}."
         if parts
         else None
     )
@@ -170,7 +179,7 @@ def _to_target(group: Group, base: Entry, others: list[Entry]) -> str | None:
     for entry in (base, *others):
         costs = {axis: median_cost(entry, found[0], axis) for axis in AXES}
         if math.isfinite(costs["step"]):
-            spent = (_amount(costs[axis], words) for axis, words in AXES.items())
+            spent = (amount_of(costs[axis], words) for axis, words in AXES.items())
             parts.append(f"{entry.label} took {listed(spent)}")
         else:
             parts.append(f"{entry.label} did not reach it in the median")
@@ -239,7 +248,7 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
     word = "no" if not ahead else "yes" if len(ahead) == len(methods) else "in part"
     who = f" ({listed(ahead)})" if ahead else ""
     return (
-        f"{how}, {word}: at {_amount(amount, AXES[axis])}, {len(ahead)} of {plural(len(methods), 'Hessian method')}"
+        f"{how}, {word}: at {amount_of(amount, AXES[axis])}, {len(ahead)} of {plural(len(methods), 'Hessian method')}"
         f"{who} had a lower median training loss than {base.label}, the first-order method that ended lowest."
     )
 

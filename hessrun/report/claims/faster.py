@@ -52,7 +52,7 @@ def _faster(groups: Sequence[Group], axis: str, name: str) -> Claim:
         f"{typical:.3g} times those of the baseline" if math.isfinite(typical) else "unbounded: most miss the target"
     )
     evidence = (
-        f"Of {len(found)} comparisons with a tuned first-order baseline on {len(problems)} "
+        f"Of {len(found)} comparisons with the first-order baseline on {len(problems)} "
         f"{'problem' if len(problems) == 1 else 'problems'}, a Hessian method reached the target in significantly "
         f"fewer {AXES[axis]} in {faster} and in more in {slower} (sign test over seeds, Holm's correction within each "
         f"problem, 5%); at least one did so on {len(won)} of {len(problems)}. The median cost is {median}."

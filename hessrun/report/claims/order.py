@@ -124,8 +124,8 @@ def _lack(what: str, pairs: int, near: float = _NEAR) -> str:
 
 
 def _each(values: dict[str, float]) -> str:
-    """`1.97 on linear-digits, 1.65 on mlp-wine`."""
-    return ", ".join(f"{value:.3g} on {title}" for title, value in values.items())
+    """`1.97 (linear-digits), 1.65 (mlp-wine)`."""
+    return ", ".join(f"{value:.3g} ({title})" for title, value in values.items())
 
 
 def newton_order(groups: Sequence[Group]) -> Claim:
@@ -215,8 +215,8 @@ def bfgs_order(groups: Sequence[Group]) -> Claim:
     gains = [end.speeding for end in tails]
     reached = sum(gain >= _SPEEDING for gain in medians.values())
     evidence = (
-        f"Of the last {_BFGS_PAIRS} pairs of gradient norms the later half gained, in digits a step, "
-        f"{spread_words(gains)} times what the earlier half did; at least {_SPEEDING} times on {reached} of "
+        f"Over the last {_BFGS_PAIRS} pairs of gradient norms a step of the later half gained as many digits as one "
+        f"of the earlier half times {spread_words(gains)}; at least {_SPEEDING} times on {reached} of "
         f"{counted(len(medians), 'problem')}."
     )
     return Claim(

@@ -53,6 +53,8 @@ def spread_words(values: Sequence[float]) -> str:
     if len(values) == 1:
         return f"{values[0]:.3g} in 1 run"
     low, high = min(values), max(values)
+    if f"{low:.3g}" == f"{high:.3g}":
+        return f"{low:.3g} in all {len(values)} runs"
     return f"{float(np.median(values)):.3g} in the median ({low:.3g} to {high:.3g} over {len(values)} runs)"
 
 
