@@ -10,6 +10,7 @@ from hessrun.errors import OptionError
 from hessrun.objective.base import Curvature, Evaluation, Objective
 from hessrun.objective.layout import ParameterLayout
 from hessrun.objective.risk import EmpiricalRisk
+from hessrun.objective.sharded import ShardedRisk
 
 
 def restrict(objective: Objective, x: Tensor, pattern: str | Sequence[str]) -> tuple[Objective, Tensor]:
@@ -35,7 +36,7 @@ def restrict(objective: Objective, x: Tensor, pattern: str | Sequence[str]) -> t
     views = objective.named_views(x)
     names = _matching(pattern, list(views))
     z = torch.cat([views[name].detach().reshape(-1) for name in names])
-    if isinstance(objective, EmpiricalRisk):
+    if isinstance(objective, EmpiricalRisk | ShardedRisk):
         return objective.restricted(x, names), z
     return RestrictedObjective(objective, x, names), z
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun import ranks
 from hessrun.objective import EmpiricalRisk, Evaluation, Objective
+from hessrun.objective.sharded import ShardedRisk
 from hessrun.problems.batches import BatchOrder
 from hessrun.problems.measures import gradient_measures, read
 from hessrun.problems.problem import Problem, ProblemFacts
@@ -17,18 +19,23 @@ class HeldOut:
 
     name: `validation` or `test`, the prefix of its columns; risk: the mean loss over it, without weight decay;
     classes: [N] int64, or None for a regression, which has no accuracy.
+    share: what means over the examples here count in the mean over all ranks, above 0 and up to 1.
     """
 
     name: str
     risk: EmpiricalRisk
     classes: Tensor | None
+    share: float = 1.0
 
     def measures(self, x: Tensor) -> dict[str, Tensor]:
-        """Loss and accuracy (the share in [0, 1] whose largest output is the class) from one pass over the split."""
+        """Loss and accuracy (the share in [0, 1] whose largest output is the class), from one pass over the split.
+
+        What they add up to over all ranks is the mean.
+        """
         outputs, targets = self.risk.predictions(x)
-        found = {f"{self.name}_loss": self.risk.loss(outputs, targets)}
+        found = {f"{self.name}_loss": self.share * self.risk.loss(outputs, targets).double()}
         if self.classes is not None:
-            found[f"{self.name}_accuracy"] = (outputs.argmax(dim=1) == self.classes).double().mean()
+            found[f"{self.name}_accuracy"] = self.share * (outputs.argmax(dim=1) == self.classes).double().mean()
         return found
 
 
@@ -39,9 +46,16 @@ class SupervisedProblem(Problem):
     seed: of the order of the batches; facts: what the record says of it. `supervised` builds one from its parts.
     """
 
-    train: EmpiricalRisk
+    train: EmpiricalRisk | ShardedRisk
 
-    def __init__(self, train: EmpiricalRisk, held_out: tuple[HeldOut, ...], *, seed: int, facts: ProblemFacts) -> None:
+    def __init__(
+        self,
+        train: EmpiricalRisk | ShardedRisk,
+        held_out: tuple[HeldOut, ...],
+        *,
+        seed: int,
+        facts: ProblemFacts,
+    ) -> None:
         self.train, self.facts = train, facts
         self.x0 = train.x0
         self._held_out = held_out
@@ -54,8 +68,11 @@ class SupervisedProblem(Problem):
     @torch.no_grad()
     def metrics(self, x: Tensor, evaluation: Evaluation | None = None) -> dict[str, float]:
         found = gradient_measures(self.train, x, evaluation)
+        shares: dict[str, Tensor] = {}
         for split in self._held_out:
-            found |= split.measures(x)
+            shares |= split.measures(x)
+        if shares:
+            found |= zip(shares, ranks.sum_(torch.stack(list(shares.values()))), strict=True)
         return read(found)
 
     def state_dict(self, x: Tensor) -> dict[str, Tensor]:
