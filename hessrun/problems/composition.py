@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from hessrun.errors import OptionError
 from hessrun.objective import EmpiricalRisk, Examples, InMemory, Streamed
+from hessrun.objective.shard import Shard
+from hessrun.objective.sharded import ShardedRisk
 from hessrun.options import integer
 from hessrun.problems.datasets.data import Data, Split, StreamedSplit
 from hessrun.problems.datasets.dataset import Dataset
@@ -19,6 +21,7 @@ from hessrun.problems.datasets.foreign import TorchDataset
 from hessrun.problems.learning import HeldOut, SupervisedProblem
 from hessrun.problems.losses import Loss, loss_for
 from hessrun.problems.problem import ProblemFacts
+from hessrun.problems.shares import measured_here, part_of
 
 ModelBuilder = Callable[..., nn.Module]
 
@@ -57,7 +60,9 @@ def supervised(
     data = _as_dataset(dataset).load()
     loss = loss_for(data, loss)
     module = _build(model, data, seed).to(device=device, dtype=dtype)
-    train = _examples(data.train, data, loss, dtype, device)
+    shard = Shard.of_this_rank(len(data.train))
+    shard.refuse_empty("The training split")
+    train = _examples(part_of(data.train, shard), data, loss, dtype, device)
     _refuse_unfit_output(module, loss, train, data)
     risk = EmpiricalRisk(
         module,
@@ -68,9 +73,10 @@ def supervised(
         graph_memory=graph_memory,
     )
     held_out = tuple(
-        HeldOut(name, risk.on(_examples(split, data, loss, dtype, device)), _classes(split, data, device))
-        for name, split in (("validation", data.validation), ("test", data.test))
-        if len(split) > 0
+        HeldOut(name, risk.on(_examples(split, data, loss, dtype, device)), _classes(split, data, device), share)
+        for name, whole in (("validation", data.validation), ("test", data.test))
+        if len(whole) > 0
+        for split, share in [measured_here(whole)]
     )
     facts = ProblemFacts(
         name=f"{_model_name(model)}-{data.name}",
@@ -93,7 +99,8 @@ def supervised(
             **data.details,
         },
     )
-    return SupervisedProblem(risk, held_out, seed=seed, facts=facts)
+    objective = risk if shard.is_all else ShardedRisk(risk, shard)
+    return SupervisedProblem(objective, held_out, seed=seed, facts=facts)
 
 
 def _as_dataset(dataset: Dataset | torch.utils.data.Dataset[Any]) -> Dataset:
