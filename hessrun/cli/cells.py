@@ -9,22 +9,34 @@ cells:                                  each a mapping of what is fixed, or a li
     zip: {budget.iterations: [5, 9]}    the first values together, then the second ones
 exclude: [{optimizer: sgd, seed: 2}]    cells that have all of these values are left out
 order: random                           or `given`; random is a fixed shuffle, so that drift hits all alike
+tuning: {trials: 12, seeds: [1000]}     settings that `hessrun tune` chooses first (hessrun.cli.tuning); a cell's own
+                                        search_space: {lr: {low: 0.1, high: 1}} takes the place of its optimizer's,
+                                        entry by entry, null leaving one out, and what a cell fixes is not searched
 """
 
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from hessrun.errors import OptionError
 from hessrun.options import nearest
 
-_KEYS = ("base", "product", "cells", "exclude", "order")
+_KEYS = ("base", "product", "cells", "exclude", "order", "tuning")
 _ORDERS = ("random", "given")
 
 
-def expand(suite: Mapping[str, Any], *, name: str) -> list[list[str]]:
-    """The overrides of each cell, in the order in which they run.
+@dataclass(frozen=True)
+class Cell:
+    """words: its overrides; search_space: what it says of its optimizer's, as the YAML has it."""
+
+    words: tuple[str, ...]
+    search_space: Mapping[str, Any] = field(default_factory=dict)
+
+
+def expand(suite: Mapping[str, Any], *, name: str) -> list[Cell]:
+    """The cells of a suite, in the order in which they run.
 
     Raises OptionError, one line, for whatever is wrong with the suite.
     """
@@ -42,26 +54,27 @@ def expand(suite: Mapping[str, Any], *, name: str) -> list[list[str]]:
         raise OptionError(f"suite {name}: cells must be a list of at least one mapping.")
     excluded = [_mapping(entry, f"suite {name}: an exclude") for entry in suite.get("exclude") or []]
     outer = _product(_mapping(suite.get("product") or {}, f"suite {name}: product"), f"suite {name}")
-    found: dict[tuple[str, ...], None] = {}
+    found: dict[tuple[str, ...], Cell] = {}
     for entry in entries:
-        for values, more in itertools.product(_cell(entry, name), outer):
+        fixed = dict(_mapping(entry, f"suite {name}: a cell"))
+        space = _mapping(fixed.pop("search_space", {}), f"suite {name}: a cell's search_space")
+        for values, more in itertools.product(_values(fixed, name), outer):
             cell = values | more
             if any(all(key in cell and cell[key] == value for key, value in rule.items()) for rule in excluded):
                 continue
             words = (*base, *(f"{key}={text(value)}" for key, value in cell.items()))
             if words in found:
                 raise OptionError(f"suite {name}: has the cell {' '.join(words)} twice.")
-            found[words] = None
+            found[words] = Cell(words, space)
     if not found:
         raise OptionError(f"suite {name}: exclude leaves no cell.")
-    cells = [list(words) for words in found]
+    cells = list(found.values())
     if order == "random":
         random.Random(0).shuffle(cells)  # noqa: S311  (an order, no secret)
     return cells
 
 
-def _cell(entry: Any, name: str) -> Iterator[dict[str, Any]]:
-    fixed = dict(_mapping(entry, f"suite {name}: a cell"))
+def _values(fixed: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
     product = _mapping(fixed.pop("product", {}), f"suite {name}: a cell's product")
     zipped = _mapping(fixed.pop("zip", {}), f"suite {name}: a cell's zip")
     # A list that stands for a choice of a group is one cell each; a list that is a value belongs under product.

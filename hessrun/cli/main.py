@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Callable, Sequence
 
+from hessrun import ranks
 from hessrun.cli.outcomes import OUTCOMES
+from hessrun.cli.ranked import refuse_for_ranks, run_as_a_rank
 from hessrun.errors import HessrunError
 from hessrun.version import __version__
 
@@ -14,6 +16,7 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun -m optimizer=sgd,newton,bfgs,lbfgs seed=0,1,2    a sweep: every combination, one run each
   hessrun report [RUNS...] [--out DIR]                     the comparison: figures, tables, prose, one page
   hessrun suite NAME [--dry-run]                           the cells of a YAML, each optimizer with its own settings
+  hessrun tune NAME                                        the settings of a suite's methods, equal trials for each
   hessrun status [DIR]                                     how the runs below a folder stand, also while they run
   hessrun spectrum RUN [--step K] [--layers 'fc*']         eigenvalues at a point that a run kept; or at the start:
   hessrun spectrum model=mlp dataset=digits                --kind gauss_newton, --method exact, lanczos or density
@@ -58,6 +61,12 @@ def _suite(arguments: Sequence[str]) -> int:
     return suite(arguments)
 
 
+def _tune(arguments: Sequence[str]) -> int:
+    from hessrun.cli.suite import tune
+
+    return tune(arguments)
+
+
 def _status(arguments: Sequence[str]) -> int:
     from hessrun.cli.standing import status
 
@@ -87,6 +96,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": _report,
     "status": _status,
     "suite": _suite,
+    "tune": _tune,
     "doctor": _doctor,
     "spectrum": _spectrum,
     "export": _export,
@@ -97,6 +107,15 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        here = ranks.place()
+    except HessrunError as error:
+        print(f"hessrun: {error}", file=sys.stderr)
+        return 2
+    return run_as_a_rank(here, lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
     if words in (["--help"], ["-h"], ["help"]):
         print(HELP, end="")
         return 0
@@ -104,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hessrun {__version__}")
         return 0
     try:
+        refuse_for_ranks(words)
         if words and words[0] in VERBS:
             return VERBS[words[0]](words[1:])
         if words and words[0].isidentifier():

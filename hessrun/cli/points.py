@@ -4,16 +4,16 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hessrun.cli.build import build_problem
+from hessrun.cli.composing import compose_words
 from hessrun.cli.device import device_of, dtype_of, set_threads
 from hessrun.cli.spectrum import Point
-from hessrun.errors import HessrunError, OptionError, RecordError
+from hessrun.errors import OptionError, RecordError
 from hessrun.options import integer
 from hessrun.record import read_run
 from hessrun.record.schema import POINTS, step_file
@@ -56,34 +56,9 @@ def _kept(path: Path) -> Tensor:
 
 def point_of_overrides(words: Sequence[str]) -> Point:
     """The start of the problem that overrides name, as a run would start. Raises HessrunError, one line."""
-    config, choices = _resolved(words)
+    config, choices = compose_words(words).resolved()
     integer("seed", config["seed"], minimum=0)
     set_threads(config["threads"])
     problem = build_problem(config, choices, dtype_of(config["dtype"]), device_of(config["device"]))
     title = f"{problem.facts.name}, seed {config['seed']}, at the start"
     return Point(problem.train, problem.x0, 0, title, Path(config["outputs"]) / "spectrum")
-
-
-def _resolved(words: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    from hydra import compose, initialize_config_module
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from hessrun.cli.app import register_sweeper
-    from hessrun.cli.messages import one_line
-    from hessrun.cli.retarget import retarget
-
-    register_sweeper()
-    try:
-        with initialize_config_module("hessrun.conf", version_base="1.3"):
-            composed = compose("config", overrides=list(words), return_hydra_config=True)
-        choices = {key.split("@")[0]: str(name) for key, name in composed.hydra.runtime.choices.items()}
-        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise HessrunError(one_line(error, words)) from error
-    if not isinstance(resolved, dict):
-        raise TypeError("a configuration is a mapping")
-    config, names = retarget({str(key): value for key, value in resolved.items()}, words)
-    return config, choices | names

@@ -1,48 +1,191 @@
-"""`hessrun suite NAME [overrides]`: the cells of a YAML, each optimizer with a grid of its own."""
+"""`hessrun suite NAME [overrides]` and `hessrun tune NAME [overrides]`: the cells of a YAML, and their settings."""
 
+import sys
 from collections.abc import Sequence
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from hessrun.cli.cells import expand
-from hessrun.cli.listing import conf_folder
+from hessrun.cli.cells import Cell, expand, text
+from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE
+from hessrun.cli.suite_files import SuiteFile, read_suites, shipped
 from hessrun.errors import OptionError
-from hessrun.options import nearest
+
+if TYPE_CHECKING:
+    from hessrun.cli.tuning import Plan
+    from hessrun.cli.winners import Winner
+
+# What a user may say of a command, and what is none of a tuning run's business.
+_OF_THE_COMMAND = ("seed", "force", "dry_run", "on_error", "progress", "target", "hydra")
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What stands after the name. flags: Hydra's; overrides: for every cell; tuning: `tuning.trials=3` and the like."""
+
+    flags: tuple[str, ...]
+    overrides: tuple[str, ...]
+    tuning: dict[str, Any]
+    folders: tuple[str, ...]
+    is_dry: bool
 
 
 def suite(arguments: Sequence[str]) -> int:
-    """Run the cells of conf/suite/NAME.yaml, or of a YAML file; overrides after the name hold for every cell."""
+    """Run the cells of conf/suite/NAME.yaml, or of a YAML file; overrides after the name hold for every cell.
+
+    A suite of parts runs them one after the other; one with `tuning` is tuned first, where that is not done.
+    """
+    name, words = _parsed(arguments, "suite")
+    OUTCOMES.command = ["suite", *arguments]
+    files = read_suites(name)
+    planned = [(file, expand(file.content, name=file.name)) for file in files]
+    codes: list[int] = []
+    for file, cells in planned:
+        if len(planned) > 1:
+            print(f"suite {file.name}")
+        codes.append(_run_suite(file, cells, words))
+        if codes[-1] > SIGNAL_BASE:
+            break
+    return _together(codes)
+
+
+def tune(arguments: Sequence[str]) -> int:
+    """Tune the methods of a suite, or of all its parts that ask for it."""
+    name, words = _parsed(arguments, "tune")
+    OUTCOMES.command = ["tune", *arguments]
+    for flag in words.flags:
+        if not flag.startswith("--config-dir"):
+            raise OptionError(f"hessrun tune: there is no option {flag}; there is --dry-run, --config-dir.")
+    files = [file for file in read_suites(name) if "tuning" in file.content]
+    if not files:
+        raise OptionError(f"suite {name}: has no tuning, such as tuning: {{trials: 12, seeds: [1000, 1001]}}.")
+    planned = [_plan(file, expand(file.content, name=file.name), words) for file in files]
+    codes: list[int] = []
+    for plan in planned:
+        codes.append(_tune(plan, words)[1])
+        if codes[-1] > SIGNAL_BASE:
+            break
+    return _together(codes)
+
+
+def _parsed(arguments: Sequence[str], verb: str) -> tuple[str, _Words]:
     if not arguments or arguments[0].startswith("-") or "=" in arguments[0]:
-        raise OptionError(f"hessrun suite takes a name or a YAML file: {', '.join(_shipped())}.")
-    name, words = arguments[0], list(arguments[1:])
-    cells = expand(_read(name), name=name)
-    from hessrun.cli.app import run_hydra
-    from hessrun.cli.outcomes import OUTCOMES
-
-    OUTCOMES.cells, OUTCOMES.command = cells, ["suite", *arguments]
-    # Hydra sweeps over at least one word; this one says what holds anyway.
-    return run_hydra(["-m", *(words or ["force=false"])])
-
-
-def _shipped() -> list[str]:
-    folder = conf_folder() / "suite"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
-def _read(name: str) -> dict[str, Any]:
+        raise OptionError(f"hessrun {verb} takes a name or a YAML file: {', '.join(shipped())}.")
     import yaml
 
-    known = _shipped()
-    is_file = name.endswith((".yaml", ".yml"))
-    if not is_file and name not in known:
-        near = nearest(name, known)
-        raise OptionError(f"suite {name}: there is none; choose one of {', '.join(known)}, or a YAML file.{near}")
-    path: Path | Traversable = Path(name) if is_file else conf_folder() / "suite" / f"{name}.yaml"
+    flags, overrides, folders = [], [], []
+    tuning: dict[str, Any] = {}
+    words = iter(arguments[1:])
+    for word in words:
+        if word.startswith("tuning."):
+            key, _, value = word.removeprefix("tuning.").partition("=")
+            try:
+                tuning[key] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                raise OptionError(f"{word}: its value cannot be read.") from None
+        elif word.startswith("--config-dir"):
+            folder = word.partition("=")[2] or next(words, "")
+            if not folder:
+                raise OptionError(f"hessrun {verb} --config-dir: needs a value.")
+            flags.append(f"--config-dir={folder}")
+            folders.append(folder)
+        elif word.startswith("-") and word != "--dry-run":
+            flags.append(word)
+        else:
+            overrides.append("dry_run=true" if word == "--dry-run" else word)
+    return arguments[0], _Words(
+        tuple(flags), tuple(overrides), tuning, tuple(folders), is_dry="dry_run=true" in overrides
+    )
+
+
+def _run_suite(file: SuiteFile, cells: Sequence[Cell], words: _Words) -> int:
+    code = 0
+    winning: dict[tuple[str, ...], list[str]] = {}
+    if "tuning" in file.content:
+        from hessrun.cli.tuning import seedless
+
+        plan = _plan(file, cells, words)
+        found, code = _tune(plan, words)
+        if code > SIGNAL_BASE:
+            return code
+        if words.is_dry and not found:
+            print("the cells below are shown with the settings as shipped; tuning comes first, and decides")
+        for arm in plan.arms:
+            if arm.name in found:
+                winning[arm.words] = [f"{key}={text(value)}" for key, value in found[arm.name].overrides.items()]
+        cells = [Cell((*cell.words, *winning.get(seedless(cell.words), []))) for cell in cells]
+    from hessrun.cli.app import register_own_experiments, run_hydra
+
+    OUTCOMES.cells = [[*cell.words, f"protocol.suite={file.name}"] for cell in cells]
+    OUTCOMES.found, OUTCOMES.expected, OUTCOMES.stopped = [], 0, ""
+    for cell in cells:
+        register_own_experiments(cell.words)
+    # Hydra sweeps over at least one word; this one says what holds anyway.
+    return _together([code, run_hydra(["-m", *words.flags, *(words.overrides or ["force=false"])])])
+
+
+def _plan(file: SuiteFile, cells: Sequence[Cell], words: _Words) -> "Plan":
+    from hessrun.cli.tuning import key_of, parse_tuning, plan_tuning
+
+    node = file.content["tuning"]
+    tuning = parse_tuning({**node, **words.tuning} if isinstance(node, dict) else node, file.name)
+    reported = _seeds(cells, words.overrides)
+    shared = sorted(set(tuning.seeds) & reported)
+    if shared:
+        raise OptionError(
+            f"suite {file.name}: tuning.seeds and the cells share {', '.join(map(str, shared))}: what is tuned on a "
+            "seed cannot be reported on it; take other seeds for tuning."
+        )
+    held = [word for word in words.overrides if key_of(word).partition(".")[0] not in _OF_THE_COMMAND]
+    for word in held:
+        if len(_values(word)) != 1:
+            raise OptionError(f"{word}: a suite that is tuned takes one value of each but the seed.")
+    return plan_tuning(file.name, tuning, cells, held, words.folders)
+
+
+def _seeds(cells: Sequence[Cell], overrides: Sequence[str]) -> set[int]:
+    """The seeds that the cells have, or the overrides that replace them; 0 where nobody says."""
+    given = [word for word in overrides if word.startswith("seed=")]
+    words = [given[-1]] if given else [_seed_word(cell) for cell in cells]
+    return {int(value) for word in words for value in _values(word) if value.isdecimal()}
+
+
+def _seed_word(cell: Cell) -> str:
+    return next((word for word in reversed(cell.words) if word.startswith("seed=")), "seed=0")
+
+
+def _values(word: str) -> list[str]:
+    """The values that Hydra would sweep over: one, where it is no sweep."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionError(f"suite {name}: cannot be read ({' '.join(str(error).split())}).") from None
-    if not isinstance(found, dict):
-        raise OptionError(f"suite {name}: must be a mapping with the key cells.")
-    return found
+        override = OverridesParser.create().parse_override(word)
+    except HydraException:
+        return [word]
+    if not override.is_sweep_override():
+        return [word.partition("=")[2]]
+    return [str(value) for value in override.sweep_string_iterator()]
+
+
+def _tune(plan: "Plan", words: _Words) -> "tuple[dict[str, Winner], int]":
+    from hessrun.cli.tune import known_winners, print_plan, print_winners, run_tuning
+
+    known = known_winners(plan)
+    if words.is_dry and known is None:
+        print_plan(plan)
+        return {}, 0
+    if known is not None:
+        print_winners(plan, list(known.values()))
+        return known, 0
+    winners, code = run_tuning(plan, show=sys.stderr.isatty())
+    if code <= SIGNAL_BASE:
+        print_winners(plan, list(winners.values()))
+    return winners, code
+
+
+def _together(codes: Sequence[int]) -> int:
+    """The exit code of several: a signal's, else that of a failure, else that of a refusal."""
+    signals = [code for code in codes if code > SIGNAL_BASE]
+    if signals:
+        return signals[0]
+    return 1 if 1 in codes else max(codes, default=0)

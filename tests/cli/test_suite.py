@@ -7,7 +7,8 @@ import yaml
 from test_command import hessrun
 
 from hessrun.cli.cells import expand
-from hessrun.cli.listing import conf_folder
+from hessrun.cli.suite_files import read_suites, shipped
+from hessrun.cli.tuning import parse_tuning
 from hessrun.errors import OptionError
 from hessrun.record import find_runs, read_run
 
@@ -20,7 +21,7 @@ SUITE = {
 
 
 def test_each_cell_has_its_own_grid() -> None:
-    cells = [cell[5:] for cell in expand({**SUITE, "order": "given"}, name="s")]
+    cells = [list(cell.words[5:]) for cell in expand({**SUITE, "order": "given"}, name="s")]
     assert cells == [
         ["optimizer=sgd", "optimizer.lr=0.1", "seed=0"],
         ["optimizer=sgd", "optimizer.lr=0.1", "seed=1"],
@@ -32,15 +33,15 @@ def test_each_cell_has_its_own_grid() -> None:
     ]
     shuffled = expand(SUITE, name="s")
     assert shuffled == expand(SUITE, name="s")
-    assert sorted(cell[5:] for cell in shuffled) == sorted(cells)
-    assert [cell[5:] for cell in shuffled] != cells
+    assert sorted(list(cell.words[5:]) for cell in shuffled) == sorted(cells)
+    assert [list(cell.words[5:]) for cell in shuffled] != cells
 
 
 def test_a_zip_goes_through_its_lists_together_and_values_are_written_as_hydra_reads_them() -> None:
     zipped = {"optimizer": "adam", "zip": {"optimizer.lr": [0.1, None], "model.hidden": [[4, 4], []]}}
-    assert expand({"cells": [zipped], "order": "given"}, name="s") == [
-        ["optimizer=adam", "optimizer.lr=0.1", "model.hidden=[4,4]"],
-        ["optimizer=adam", "optimizer.lr=null", "model.hidden=[]"],
+    assert [cell.words for cell in expand({"cells": [zipped], "order": "given"}, name="s")] == [
+        ("optimizer=adam", "optimizer.lr=0.1", "model.hidden=[4,4]"),
+        ("optimizer=adam", "optimizer.lr=null", "model.hidden=[]"),
     ]
 
 
@@ -67,9 +68,11 @@ def test_what_is_wrong_with_a_suite_is_one_line(wrong: dict, line: str) -> None:
 
 
 def test_shipped_suites_expand() -> None:
-    for file in (conf_folder() / "suite").iterdir():
-        if file.name.endswith(".yaml"):
-            assert expand(yaml.safe_load(file.read_text()), name=file.name)
+    for name in shipped():
+        for file in read_suites(name):
+            assert expand(file.content, name=file.name)
+            if "tuning" in file.content:
+                assert parse_tuning(file.content["tuning"], file.name).trials > 0
 
 
 def test_a_suite_is_forecast_run_and_extended(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_every_field_of_ours_stands_in_its_yaml() -> None:
         made = experiment(f"optimizer={optimizer}")
         if type(made.optimizer).__name__ == "TorchOptimizer":
             continue
-        keys = set(resolved(f"optimizer={optimizer}")["optimizer"]) - {"_target_"}
+        keys = set(resolved(f"optimizer={optimizer}")["optimizer"]) - {"_target_", "search_space"}
         assert keys == {f.name for f in dataclasses.fields(made.optimizer)}, optimizer
     config = resolved()
     for group, made in (("budget", experiment().budget), ("curvature", experiment("curvature=auto").probe)):
