@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hessrun import ranks
 from hessrun.cli.arguments import parse
 from hessrun.errors import OptionError, TooLargeError
 from hessrun.options import choice
@@ -43,9 +44,12 @@ def spectrum(arguments: Sequence[str]) -> int:
     choice("--method", method, _METHODS)
     k = _whole("--k", options["--k"], 1) if "--k" in options else None
     step = None if "--step" not in options else _whole("--step", options["--step"], 0)
-    point = _point(words, step)
+    ranks.start()
+    point = ranks.together(lambda: _point(words, step))
     layers = options.get("--layers", "*")
     found = _look(point, kind=kind, method=method, layers=layers, k=k)
+    if not ranks.is_writer():
+        return 0
     out = Path(options.get("--out", point.out))
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -44,5 +44,5 @@ class Shard:
         """Raise OptionError where there are more ranks than examples."""
         if self.total < ranks.size():
             raise OptionError(
-                f"{what} has {self.total} examples for {ranks.size()} ranks: start {self.total} or fewer of them."
+                f"{what}: each of {ranks.size()} ranks needs an example, and there are {self.total}; start fewer ranks."
             )

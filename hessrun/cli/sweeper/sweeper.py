@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from hessrun import ranks
 from hessrun.cli.outcomes import OUTCOMES
+from hessrun.errors import OptionError
 
 ConfigStore.instance().store(
     group="hydra/sweeper",
@@ -28,6 +31,8 @@ class HessrunSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         if self.hydra_context is None or self.launcher is None:
             raise RuntimeError("a sweeper is set up before it sweeps")
+        if ranks.place().size > 1 and not isinstance(self.launcher, BasicLauncher):
+            raise OptionError("hydra/launcher: several ranks run a sweep's cells one after the other; use basic.")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         self.overrides = self.split_arguments(overrides, self.max_batch_size)
