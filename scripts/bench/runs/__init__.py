@@ -1,0 +1,1 @@
+"""hessrun's runs, records and all, beside bare PyTorch."""
