@@ -106,6 +106,15 @@ def target_of(group: Group) -> tuple[float, str] | None:
     return (max(losses), "the worst median final training loss") if losses else None
 
 
+def rounding_of(group: Group) -> float:
+    """What of the first training loss, less the known minimum or 0, rounding leaves: below it a loss is no number."""
+    floor = group.known_minimum if group.known_minimum is not None else 0.0
+    starts = [abs(float(losses[0]) - floor) for run in group.runs if (losses := column(run, "train_loss")).size]
+    is_single = any(run.manifest.get("dtype") == "float32" for run in group.runs)
+    scale = spread(starts).median
+    return float(np.finfo(np.float32 if is_single else np.float64).eps) * scale if math.isfinite(scale) else 0.0
+
+
 def seeds_compared(entry: Entry) -> set[str]:
     """The seeds at which an entry has a run to compare."""
     return {seed_of(run) for run in entry.compared}

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from hessrun.report.groups import Entry, Group
 from hessrun.report.numbers import (
     AXES,
@@ -11,17 +13,21 @@ from hessrun.report.numbers import (
     contenders,
     largest,
     last,
+    loss_at,
     median_cost,
     median_loss_at,
     milliseconds_per_iteration,
+    paired,
     passes_per_iteration,
+    rounding_of,
+    seeds_compared,
     smallest,
     spread,
     target_of,
 )
+from hessrun.report.statistics import SEEDS_FOR_CLAIMS
 from hessrun.report.tables import shown, statuses
 
-_SEEDS_FOR_CLAIMS = 8
 _TIE = 1e-9
 _PLAIN_STARTS = (
     *("A", "At", "By", "From", "Gradient", "If", "In", "It", "Measured", "Of", "On", "Over", "Share", "The", "To"),
@@ -75,21 +81,28 @@ def setting(group: Group) -> str:
     return text + "."
 
 
-def _versus(label: str, loss: float, base: str, reference: float, minimum: float | None) -> str:
-    """One comparison of two median losses; a ratio only where both lie above the known minimum (or 0)."""
+def _versus(label: str, loss: float, base: str, reference: float, minimum: float | None, rounding: float) -> str:
+    """One comparison of two median losses; a ratio only where both lie above the known minimum (or 0).
+
+    rounding: how far above it a loss is no number any more; what lies below that counts as that.
+    """
     if not (math.isfinite(loss) or math.isfinite(reference)):
         return f"{label} and {base} both hold no finite median loss"
     if math.isinf(loss) or math.isinf(reference):
         return f"{label} {shown(loss)} against {shown(reference)} for {base} (∞: diverged or not finite)"
     if abs(loss - reference) <= _TIE * max(abs(loss), abs(reference)):
         return f"{label} ties with {base} at {shown(loss)}"
+    floor = minimum if minimum is not None else 0.0
+    above = (min(loss, reference) - floor, max(loss, reference) - floor)
+    if 0 <= above[1] <= rounding:
+        return f"{label} {shown(loss)} and {base} {shown(reference)}, both at rounding"
     if _is_level(loss, reference, minimum):
         return f"{label} {shown(loss)} and {base} {shown(reference)}, within {100 * _LEVEL:g}% of each other"
     word = "lower" if loss < reference else "higher"
     text = f"{label} {shown(loss)}, {word} than the {shown(reference)} of {base}"
-    floor = minimum if minimum is not None else 0.0
-    above = (min(loss, reference) - floor, max(loss, reference) - floor)
-    if above[0] > 0:
+    if above[1] > rounding > above[0] >= 0:
+        text += f" by a factor of more than {ratio_words(above[1] / rounding)}: it is at rounding"
+    elif above[0] > 0:
         what = "" if minimum is None else " in what is above the minimum"
         text += f" by a factor of {ratio_words(above[1] / above[0])}{what}"
     return text
@@ -101,17 +114,26 @@ def _is_level(loss: float, reference: float, minimum: float | None) -> bool:
     return abs(loss - reference) <= _LEVEL * max(abs(loss - floor), abs(reference - floor))
 
 
+def _pair(group: Group, entry: Entry, base: Entry, axis: str, amount: float) -> str:
+    """An entry beside the baseline, over the seeds that both have where they do not have the same ones."""
+    if seeds_compared(entry) == seeds_compared(base):
+        own, reference = (median_loss_at(e, axis, amount) for e in (entry, base))
+        return _versus(entry.label, own, base.label, reference, group.known_minimum, rounding_of(group))
+    pairs = paired(entry, base)
+    if not pairs:
+        return f"{entry.label} and {base.label} have 0 seeds in common"
+    own, reference = (float(np.median([loss_at(pair[i], axis, amount) for pair in pairs])) for i in (0, 1))
+    text = _versus(entry.label, own, base.label, reference, group.known_minimum, rounding_of(group))
+    return f"{text} (over the {plural(len(pairs), 'seed')} in common)"
+
+
 def _equal_budgets(group: Group, base: Entry, others: list[Entry]) -> list[str]:
     sentences = []
     for axis, words in AXES.items():
         amount = common_budget([base, *others], axis)
         if not amount > 0:
             continue
-        reference = median_loss_at(base, axis, amount)
-        parts = [
-            _versus(e.label, median_loss_at(e, axis, amount), base.label, reference, group.known_minimum)
-            for e in others
-        ]
+        parts = [_pair(group, e, base, axis, amount) for e in others]
         sentences.append(f"At {amount_of(amount, words)}, median training loss: {'; '.join(parts)}.")
     return sentences
 
@@ -243,7 +265,9 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
     ahead = [
         label
         for label, loss in losses.items()
-        if loss < reference and not (math.isfinite(reference) and _is_level(loss, reference, group.known_minimum))
+        if loss < reference
+        and not (math.isfinite(reference) and _is_level(loss, reference, group.known_minimum))
+        and not reference - (group.known_minimum or 0.0) <= rounding_of(group)
     ]
     word = "no" if not ahead else "yes" if len(ahead) == len(methods) else "in part"
     who = f" ({listed(ahead)})" if ahead else ""
@@ -269,8 +293,8 @@ def conclusion(group: Group) -> list[str]:
         if not paragraphs:
             paragraphs.append(f"No budget above 0 is common to the {len(group.runs)} runs: no comparison is made.")
     seeds = min(len({str(run.manifest.get("seed")) for run in entry.runs}) for entry in group.entries)
-    if seeds < _SEEDS_FOR_CLAIMS:
+    if seeds < SEEDS_FOR_CLAIMS:
         paragraphs.append(f"No claim of significance is made: the medians stand on as few as {plural(seeds, 'seed')}.")
     else:
-        paragraphs.append(f"The medians stand on at least {seeds} seeds; no test of significance was made.")
+        paragraphs.append(f"The medians stand on at least {seeds} seeds; the tests stand with the assertions.")
     return paragraphs

@@ -11,7 +11,7 @@ from hessrun.record import RunWriter, Spectrum
 @pytest.fixture
 def without_figures(monkeypatch):
     """For tests of words and tables: rendering is most of the time that a report takes."""
-    module = importlib.import_module("hessrun.report.build")  # the package's `build` is the function
+    module = importlib.import_module("hessrun.report.contents")
     monkeypatch.setattr(module, "figures", lambda group, prefix: [])
 
 
