@@ -1,4 +1,4 @@
-"""`hessrun report [RUNS...] [--out DIR]`."""
+"""`hessrun report [RUNS...] [--out DIR] [--write-up FILE.md]`."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,25 @@ from hessrun.errors import RecordError
 
 
 def report(arguments: Sequence[str]) -> int:
-    """Write the report of runs; by default of all below outputs/, into outputs/report."""
-    options, paths = parse(arguments, verb="report", options=("--out",))
+    """Write the report of runs; by default of all below outputs/, into outputs/report.
+
+    --write-up: a Markdown file whose Results, Discussion and Conclusion are to be filled in, in a copy in the folder.
+    """
+    options, paths = parse(arguments, verb="report", options=("--out", "--write-up"))
     if not paths and not Path("outputs").is_dir():
         raise RecordError("outputs: there is no such folder; run something first, or name the runs to report on.")
     from hessrun.report import build
 
     out = Path(options.get("--out", "outputs/report"))
-    written = build([Path(path) for path in paths] or [Path("outputs")], out, progress=_progress)
+    named = [Path(path) for path in paths] or [Path("outputs")]
+    write_up = Path(options["--write-up"]) if "--write-up" in options else None
+    written = build(named, out, write_up=write_up, progress=_progress)
     for warning in written.warnings:
         print(f"hessrun: {warning}", file=sys.stderr)
     print(f"report  {written.html}")
     print(f"        {written.markdown}")
+    if written.write_up is not None:
+        print(f"        {written.write_up}")
     return 0
 
 

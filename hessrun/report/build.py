@@ -15,6 +15,7 @@ from hessrun.report.careful import cautions
 from hessrun.report.claims import claims_of
 from hessrun.report.claims.claim import Claim
 from hessrun.report.claims_table import claims_json
+from hessrun.report.completion import texts
 from hessrun.report.contents import contents
 from hessrun.report.document import Section, markdown
 from hessrun.report.groups import Group, grouped
@@ -22,33 +23,41 @@ from hessrun.report.looks import looks
 from hessrun.report.page import html
 from hessrun.report.reading import CACHE, read
 from hessrun.report.summary import summary
+from hessrun.report.write_up import WriteUp, filled, read_write_up
 
 MARKER = "report.json"
 REPORT_VERSION = 2
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-_OWN = frozenset({MARKER, "report.md", "report.html", "claims.json", "figures", "tables", CACHE})
+WRITE_UP = "write-up.md"
+_OWN = frozenset({MARKER, "report.md", "report.html", "claims.json", WRITE_UP, "figures", "tables", CACHE})
 
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """Where a report stands, and one line for each thing that is missing from it."""
+    """Where a report stands, with the completed write-up if there is one, and a line for each thing that is missing."""
 
     html: Path
     markdown: Path
     figures: Path
     tables: Path
     warnings: list[str]
+    write_up: Path | None = None
 
 
-def build(runs: Sequence[Path], out: Path, *, progress: Progress | None = None) -> ReportPaths:
+def build(
+    runs: Sequence[Path], out: Path, *, write_up: Path | None = None, progress: Progress | None = None
+) -> ReportPaths:
     """Write the report of all runs at or below `runs` into the folder `out`, replacing an earlier report there.
 
-    progress: wraps the iterables of runs and of problems, for example tqdm. Rows that an earlier report there has read
-    are not read again.
-    Raises RecordError, with nothing written, where `runs` hold no readable row or `out` holds anything but a report.
+    write_up: a Markdown file with places for Results, Discussion and Conclusion; a copy with these filled in comes to
+    stand beside report.md. progress: wraps the iterables of runs and of problems, for example tqdm. Rows that an
+    earlier report there has read are not read again.
+    Raises RecordError, with nothing written, where `runs` hold no readable row, `out` holds anything but a report, or
+    the write-up has no place to fill.
     """
     out = Path(out).resolve()
     _refuse_foreign(out)
+    to_complete = read_write_up(Path(write_up)) if write_up is not None else None
     shown: Progress = progress if progress is not None else iter
     found, cache, missing = read(runs, out / CACHE, shown)
     groups = grouped(found)
@@ -64,7 +73,9 @@ def build(runs: Sequence[Path], out: Path, *, progress: Progress | None = None) 
     except OSError as error:
         raise RecordError(f"{out}: cannot be written ({error.strerror}); give another folder.") from None
     try:
-        _write(work, groups, claims, missing, shown)
+        sections = _write(work, groups, claims, missing, shown)
+        if to_complete is not None:
+            missing += _complete(work / WRITE_UP, to_complete, groups, claims, sections)
         cache.write(work / CACHE)
         work.chmod(0o777 & ~_umask())
         if out.exists():
@@ -72,7 +83,24 @@ def build(runs: Sequence[Path], out: Path, *, progress: Progress | None = None) 
         work.rename(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return ReportPaths(out / "report.html", out / "report.md", out / "figures", out / "tables", missing)
+    return ReportPaths(
+        out / "report.html",
+        out / "report.md",
+        out / "figures",
+        out / "tables",
+        missing,
+        out / WRITE_UP if to_complete is not None else None,
+    )
+
+
+def _complete(
+    path: Path, write_up: WriteUp, groups: list[Group], claims: list[Claim], sections: list[Section]
+) -> list[str]:
+    """Write the completed write-up; a line for each text that it has no place for."""
+    pictures = [illustration.picture for top in sections for s in top.all for illustration in s.illustrations]
+    captions = {picture.name: picture.caption for picture in pictures}
+    path.write_bytes(filled(write_up, texts(write_up, groups, claims, captions)))
+    return [f"{write_up.path}: has no place for {name}; the rest is filled in." for name in write_up.lacking]
 
 
 def _umask() -> int:
@@ -98,7 +126,9 @@ def _refuse_foreign(out: Path) -> None:
         raise RecordError(f"{out}: holds {foreign[0]} beside an earlier report; move it or give another folder.")
 
 
-def _write(folder: Path, groups: list[Group], claims: list[Claim], missing: list[str], progress: Progress) -> None:
+def _write(
+    folder: Path, groups: list[Group], claims: list[Claim], missing: list[str], progress: Progress
+) -> list[Section]:
     charts = [claim.chart for claim in claims if claim.chart is not None]
     style = looks(
         [
@@ -122,6 +152,7 @@ def _write(folder: Path, groups: list[Group], claims: list[Claim], missing: list
     (folder / MARKER).write_text(
         to_json(_numbers(groups, claims, sections, missing), indent=2) + "\n", encoding="utf-8"
     )
+    return sections
 
 
 def _numbers(groups: list[Group], claims: list[Claim], sections: list[Section], missing: list[str]) -> dict[str, Any]:
