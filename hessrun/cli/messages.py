@@ -55,7 +55,7 @@ def _keys(node: Mapping[str, Any]) -> list[str]:
         for entry_name in entry
         if not entry_name.startswith("override") and not entry_name.endswith("_global_.dataset")
     ]
-    own = [key for key in node if not key.startswith("_") and key != "defaults"]
+    own = [key for key in node if not key.startswith("_") and key not in ("defaults", "search_space")]
     return own + [name for name in nested if "." not in name]
 
 
