@@ -14,7 +14,7 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
 
   hessrun optimizer=lbfgs model=mlp                        one run; the defaults need no network and end in seconds
   hessrun -m optimizer=sgd,newton,bfgs,lbfgs seed=0,1,2    a sweep: every combination, one run each
-  hessrun report [RUNS...] [--out DIR]                     the comparison: figures, tables, prose, one page
+  hessrun report [RUNS...] [--out DIR] [--write-up FILE]   the comparison: figures, tables, prose, one page
   hessrun suite NAME [--dry-run]                           the cells of a YAML, each optimizer with its own settings
   hessrun tune NAME                                        the settings of a suite's methods, equal trials for each
   hessrun status [DIR]                                     how the runs below a folder stand, also while they run
