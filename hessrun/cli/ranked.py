@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Sequence
 
 from hessrun import ranks
@@ -9,6 +10,7 @@ from hessrun.errors import HessrunError
 
 # What is worth the processors of all of them; the other verbs read and write files.
 _VERBS = ("suite", "spectrum")
+_HEAD_START = 1.0
 
 
 def run_as_a_rank(here: ranks.Place, run: Callable[[], int]) -> int:
@@ -19,7 +21,11 @@ def run_as_a_rank(here: ranks.Place, run: Callable[[], int]) -> int:
                 nowhere = silence.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 silence.enter_context(contextlib.redirect_stdout(nowhere))
                 silence.enter_context(contextlib.redirect_stderr(nowhere))
-            return run()
+            code = run()
+        if code != 0 and here.rank > 0 and ranks.size() == 1:
+            # They had not joined yet, and a launcher ends them all where one ends so: the first rank speaks first.
+            time.sleep(_HEAD_START)
+        return code
     except BaseException as error:
         ranks.leave(type(error).__name__)
         raise
