@@ -184,7 +184,8 @@ def gradient_descent_order(groups: Sequence[Group]) -> Claim:
     orders, rates = [end.order for end in tails], [end.rate for end in tails]
     order, rate = float(np.median(orders)), float(np.median(rates))
     decay = float(np.median([0.0 if math.isnan(end.decay) else end.decay for end in tails]))
-    is_linear = _LINEAR[0] <= order <= _LINEAR[1] and rate < 1 and decay > _SUBLINEAR
+    speeding = float(np.median([end.speeding for end in tails]))
+    is_linear = _LINEAR[0] <= order <= _LINEAR[1] and rate < 1 and decay > _SUBLINEAR and speeding < _SPEEDING
     evidence = (
         f"The order of convergence is {spread_words(orders)}; a step multiplies the gradient norm by {rate:.4g}, and "
         f"1 minus that factor changes over the steps k as k^{decay:.2f} (0 is linear, -1 sublinear)."
@@ -195,7 +196,7 @@ def gradient_descent_order(groups: Sequence[Group]) -> Claim:
         Verdict.SUPPORTED if is_linear else Verdict.CONTRADICTED,
         evidence,
         correction,
-        numbers={"order": order, "rate": rate, "decay": decay, "runs": len(tails)},
+        numbers={"order": order, "rate": rate, "decay": decay, "speeding": speeding, "runs": len(tails)},
         interval=interval_over([end.run for end in tails], orders),
         runs=folders([end.run for end in tails]),
         chart=_chart("gradient-descent-order", f"Consecutive gradient norms of gradient descent. {evidence}", tails),
