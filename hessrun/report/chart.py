@@ -15,8 +15,8 @@ Beyond = Literal["", "left", "right"]
 class Series:
     """One optimizer's, or one quantity's, line in a panel.
 
-    label: what the legend says; entry: the label of the entry whose colour, dash and marker it has, or "" for a
-    quantity that is no optimizer's (a fit, a noise floor), drawn in grey.
+    label: what the legend says; a series without one is left out of it. entry: the label of the entry whose colour,
+    dash and marker it has, or "" for a quantity that is no optimizer's (a fit, a noise floor), drawn in grey.
     x, y: [points]; low, high: [points], a band around y, or None.
     hover: what pointing at each point says beside x and y, [points] strings, or nothing.
     dash: in place of the entry's own, where a panel holds several lines of one entry; alpha: from 0 to 1.

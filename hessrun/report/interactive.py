@@ -90,6 +90,7 @@ def _traces(panel: Panel, series: Series, look: Look) -> list[dict[str, Any]]:
         "mode": modes[series.drawn],
         "name": series.label,
         "meta": series.entry,
+        "showlegend": series.label != "",
         "x": numbers(x[kept]),
         "y": numbers(y[kept]),
         "line": {"color": look.colour, "dash": dash, "width": 1.8},
