@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:
@@ -63,8 +65,12 @@ def _processor() -> str | None:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
+@cache
 def _commit(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit of the working folder and whether it has changes; None where it is no git checkout."""
+    """Commit of the working folder and whether it has changes; None where it is no git checkout.
+
+    Asked once: what a process runs is what it imported, whatever is committed while it runs.
+    """
 
     def git(*words: str) -> str | None:
         try:
