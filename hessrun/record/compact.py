@@ -15,16 +15,16 @@ from hessrun.record.reader import Run, read_run
 from hessrun.record.writer import to_json, write_atomically
 
 _ENDS = 10  # rows kept whole at the start and at the end: an order of convergence is seen on consecutive steps
-_KEPT = {"points": (schema.POINTS,), "checkpoint": (schema.CHECKPOINT, schema.CHECKPOINT_PREVIOUS)}
+KEPT = {"points": (schema.POINTS,), "checkpoint": (schema.CHECKPOINT, schema.CHECKPOINT_PREVIOUS)}
 
 
 @dataclass(frozen=True)
 class Compaction:
     """What a compact record keeps beside the configuration, the manifest and the status.
 
-    rows: about how many rows, spaced evenly in the logarithm of their number, >= 2; None keeps all. spectra: how many
-    spectra, the first and the last among them, >= 2; None keeps all. keep: of `points` and `checkpoint`, which both
-    are left out otherwise.
+    rows: at most how many rows, spaced evenly in the logarithm of their number, beside the first and last ten and those
+    that are needed, >= 2; None keeps all. spectra: how many, the first and the last among them, >= 2; None keeps all.
+    keep: of `points` and `checkpoint`, which both are left out otherwise.
     """
 
     rows: int | None = None
@@ -36,8 +36,8 @@ class Compaction:
             if value is not None and value < 2:
                 raise OptionError(f"{name}: at least 2, the first and the last, got {value}.")
         for name in self.keep:
-            if name not in _KEPT:
-                raise OptionError(f"keep: of {', '.join(_KEPT)}, got {name!r}.")
+            if name not in KEPT:
+                raise OptionError(f"keep: of {', '.join(KEPT)}, got {name!r}.")
 
 
 def spaced(count: int, wanted: int) -> list[int]:
@@ -110,7 +110,7 @@ def _write(run: Run, folder: Path, plan: Compaction, needed: Collection[int]) ->
     chosen = [spectra[index] for index in sorted({int(index) for index in wanted})] if spectra else []
     for path in chosen:
         _copy(path, folder / schema.SPECTRA / path.name)
-    for name in (name for part in plan.keep for name in _KEPT[part]):
+    for name in (name for part in plan.keep for name in KEPT[part]):
         found = run.path / name
         for path in sorted(found.glob("*.npz")) if found.is_dir() else [found] if found.exists() else []:
             _copy(path, folder / path.relative_to(run.path))

@@ -46,7 +46,7 @@ def test_one_run_thinned(runs, capsys):
         (["outputs"], "it takes"),
         (["outputs", "--out", "small", "--rows", "few"], "a whole number, got 'few'"),
         (["outputs", "--out", "small", "--rows", "1"], "at least 2"),
-        (["outputs", "--out", "small", "--keep", "all"], "of points, checkpoint, got 'all'"),
+        (["outputs", "--out", "small", "--keep", "all"], "of points, checkpoint, trials, got 'all'"),
         (["outputs", "--out", "outputs/a/one/config.yaml"], "is a file"),
         (["outputs", "--out", "outputs"], "holds all the runs"),
         (["nowhere", "--out", "small"], "no such folder"),
@@ -84,3 +84,19 @@ def test_a_running_and_a_damaged_run_are_named_and_left_out(runs, capsys):
         lock.release()
     assert "is being run now; left out." in capsys.readouterr().err
     assert not (runs / "other").exists()
+
+
+def test_trials_of_tuning_are_left_out_and_what_they_found_is_kept(runs, capsys):
+    tuning = runs / "outputs" / "a" / "tuning"
+    manifest = {"run_id": "trial", "optimizer": {"name": "gd"}, "role": "tuning"}
+    with RunWriter(tuning / "trial", config="seed: 0\n", manifest=manifest) as writer:
+        writer.row({"step": 0, "train_loss": 1.0})
+    (tuning / "cost.json").write_text("[]")
+    (tuning / "winners.yaml").write_text("[]")
+    (tuning / "study.db").write_bytes(b"db")
+    assert main(["compact", "outputs", "--out", "small"]) == 0
+    assert capsys.readouterr().out.endswith("; trials of tuning left out: 1\n")
+    assert _names(runs / "small") == ["a/one", "b/two"]
+    assert {path.name for path in (runs / "small" / "a" / "tuning").iterdir()} == {"cost.json", "winners.yaml"}
+    assert main(["compact", "outputs", "--out", "other", "--keep", "trials,points"]) == 0
+    assert _names(runs / "other") == ["a/one", "a/tuning/trial", "b/two"]
