@@ -17,7 +17,8 @@ def standing(run: Run) -> str | None:
     if not run.trace:
         return f"{run.path.name}: no rows yet; left out."
     if not run.status:
-        return f"{run.path.name}: no status.json; {plural(len(run.trace), 'row')} of it shown."
+        verb = "is" if len(run.trace) == 1 else "are"
+        return f"{run.path.name}: no status.json; its {plural(len(run.trace), 'row')} {verb} shown."
     if run.state != "finished":
         return f"{run.path.name}: {run.state} ({run.status.get('reason', 'no reason recorded')})"
     return None
@@ -34,6 +35,12 @@ def cautions(groups: Sequence[Group], runs: Sequence[Run]) -> list[str]:
     tuning = [run for run in runs if is_tuning(run)]
     if tuning:
         lines.append(f"{plural(len(tuning), 'run')} tuned settings: left out of the comparisons.")
+    thinned = sum(bool(run.manifest.get("rows_thinned")) for group in groups for run in group.runs)
+    if thinned:
+        lines.append(
+            f"{plural(thinned, 'compact record')} with rows thinned: ends and costs to the targets are those of the "
+            "whole; curves and medians over rows hold fewer points."
+        )
     for group in groups:
         lines += _of_group(group)
     return lines

@@ -8,6 +8,7 @@ import pytest
 from hessrun.record import find_runs, read_runs
 from hessrun.record.compact import Compaction, compact
 from hessrun.record.writer import to_json
+from hessrun.report.careful import cautions
 from hessrun.report.groups import grouped
 from hessrun.report.needed import steps_needed
 from hessrun.report.summary import summary
@@ -43,6 +44,12 @@ def _compacted(study, plan):
 
 def test_compact_records_give_the_same_report(study):
     assert _told(_compacted(study, Compaction())) == _told(study / "whole")
+
+
+def test_a_report_says_that_rows_are_thinned(study):
+    groups = _groups(_compacted(study, Compaction(rows=12)))
+    assert [line for line in cautions(groups, ()) if line.startswith("9 compact records with rows thinned: ")]
+    assert not [line for line in cautions(_groups(study / "whole"), ()) if "thinned" in line]
 
 
 def test_thinned_records_give_the_same_ends_costs_and_equal_budgets(study):
