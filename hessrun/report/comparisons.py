@@ -15,7 +15,16 @@ from hessrun.report.numbers import (
     paired_costs,
     target_of,
 )
-from hessrun.report.statistics import SEEDS_FOR_CLAIMS, Comparison, Profile, compare, holm, is_faster, is_slower, profiles
+from hessrun.report.statistics import (
+    SEEDS_FOR_CLAIMS,
+    Comparison,
+    Profile,
+    compare,
+    holm,
+    is_faster,
+    is_slower,
+    profiles,
+)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hessrun.record import Run, RunWriter, Spectrum
-from hessrun.report.groups import grouped
 from hessrun.report.draw import Picture
+from hessrun.report.groups import grouped
 
 
 @pytest.fixture

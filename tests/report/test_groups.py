@@ -5,6 +5,7 @@ import pytest
 from hessrun.record import read_run
 from hessrun.report import build
 from hessrun.report.groups import grouped
+from hessrun.report.numbers import comparable
 
 PLAIN = {"spectra": False, "accuracy": False}
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -72,3 +73,34 @@ def test_a_lead_that_no_ratio_would_show_is_no_lead(tmp_path, write_run, text):
     said = text(build([tmp_path / "runs"], tmp_path / "out"))
     assert "lbfgs 0.598 and gd 0.6, within 0.5% of each other" in said
     assert "By iteration, no: at 1 iteration, 0 of 1 Hessian method had" in said
+
+
+def test_runs_that_tuned_settings_are_no_part_of_a_comparison(make_run):
+    runs = [make_run("gd", 0, losses=[1.0, 0.5]), make_run("gd", 1000, losses=[1.0, 0.1], role="tuning")]
+    (group,) = grouped(runs)
+    assert [run.manifest["seed"] for run in group.runs] == [0]
+
+
+def test_protocol_versions_are_grouped_apart_and_said(make_run):
+    runs = [make_run("gd", 0, losses=[1.0, 0.5], protocol=version) for version in (1, 2)]
+    assert sorted(group.title for group in grouped(runs)) == ["made (protocol=1)", "made (protocol=2)"]
+
+
+def test_a_problem_drawn_anew_for_each_seed_is_one_problem(make_run):
+    runs = [make_run("gd", s, losses=[1.0, 0.5], details={"n": 4, "seed": s}) for s in range(3)]
+    assert [len(group.runs) for group in grouped(runs)] == [3]
+
+
+def test_problems_of_another_seed_than_the_runs_are_apart(make_run):
+    runs = [make_run("gd", 0, losses=[1.0, 0.5], details={"n": 4, "seed": s}) for s in range(3)]
+    assert [len(group.runs) for group in grouped(runs)] == [1, 1, 1]
+
+
+def test_rows_with_diagnoses_are_not_compared_beside_the_same_runs_without(make_run):
+    plain = make_run("bfgs", 0, losses=[1.0, 0.5])
+    looked = make_run("bfgs", 0, losses=[1.0, 0.5], settings={"diagnose": True})
+    (group,) = grouped([plain, looked])
+    assert len(group.entries) == 2
+    assert [entry.runs for entry in comparable(group)] == [(plain,)]
+    (alone,) = grouped([looked])
+    assert [entry.runs for entry in comparable(alone)] == [(looked,)]

@@ -1,0 +1,99 @@
+"""Targets, pairs, rounding and the machine's drift."""
+
+import math
+
+import pytest
+
+from hessrun.report.comparisons import beside_baseline, profiles_of
+from hessrun.report.drift import drift, gradient_equivalents, is_concurrent, is_drifting
+from hessrun.report.groups import grouped
+from hessrun.report.numbers import paired, paired_costs, rounding_of, target_of
+
+
+def test_the_target_is_the_one_given_in_advance_where_all_runs_have_it(make_run):
+    runs = [make_run("gd", s, losses=[1.0, 0.5], target=0.7) for s in range(2)]
+    assert target_of(grouped(runs)[0]) == (0.7, "the target fixed in advance")
+    runs[0].manifest["target"] = 0.6
+    assert target_of(grouped(runs)[0]) == (0.5, "the median best training loss of gd")
+
+
+def test_else_it_is_the_median_best_of_the_baseline_not_where_it_ended(make_run):
+    runs = [make_run("gd", s, losses=[1.0, best, 0.9], target=None) for s, best in enumerate((0.1, 0.2, 0.3))]
+    assert target_of(grouped(runs)[0]) == (0.2, "the median best training loss of gd")
+
+
+def test_without_a_baseline_it_is_the_worst_median_end_and_without_a_loss_there_is_none(make_run):
+    runs = [make_run("bfgs", losses=[1.0, 0.2]), make_run("newton", losses=[1.0, 0.4])]
+    assert target_of(grouped(runs)[0]) == (0.4, "the worst median final training loss")
+    lost = make_run("gd", losses=[1.0, math.nan], state="diverged", status="diverged")
+    assert target_of(grouped([lost])[0]) is None
+
+
+def test_pairs_are_by_seed_and_alike_ones_count_once(make_run):
+    gd = [make_run("gd", s, losses=[1.0 + s, 0.5]) for s in (0, 1, 2)]
+    newton = [make_run("newton", s, losses=[1.0 + s, 0.1]) for s in (1, 2, 3)]
+    (group,) = grouped([*gd, *newton])
+    first, second = group.entries
+    assert [tuple(run.manifest["seed"] for run in pair) for pair in paired(first, second)] == [(1, 1), (2, 2)]
+    assert paired_costs(first, second, 0.3, "step") == [(math.inf, 1.0)] * 2
+    alike = [make_run(name, s, losses=[1.0, 0.5]) for name in ("gd", "newton") for s in range(4)]
+    (group,) = grouped(alike)
+    assert len(paired(*group.entries)) == 1
+
+
+def test_only_comparisons_that_can_decide_are_a_family(make_run):
+    def race(name, steps, seeds):
+        return [
+            make_run(name, s, losses=[1 + 0.01 * s] * steps + [0.1] * (10 - steps), target=0.2) for s in range(seeds)
+        ]
+
+    (group,) = grouped([*race("gd", 9, 8), *race("newton", 2, 8), *race("bfgs", 2, 3)])
+    found = {c.mine.name: c for c in beside_baseline(group, "step")}
+    assert found["newton"].is_faster
+    assert found["newton"].family == 1
+    assert not found["bfgs"].is_faster
+
+
+def test_profiles_are_over_the_problems_and_seeds_that_all_have(make_run):
+    runs = [
+        make_run(name, seed, losses=[1.0, *([0.5] * steps), 0.1], target=0.2, name=problem)
+        for problem in ("one", "two")
+        for name, steps in (("gd", 3), ("newton", 1))
+        for seed in (0, 1)
+    ]
+    runs.append(make_run("gd", 0, losses=[1.0, 0.1], target=0.2, name="three"))
+    found = profiles_of(grouped(runs), "step", ["gd", "newton"])
+    assert found["newton"].factor.tolist() == [1.0, 2.0]
+    assert found["newton"].share.tolist() == [1.0, 1.0]
+    assert found["gd"].share.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("float64", 2.0**-52), ("float32", 2.0**-23)])
+def test_rounding_is_of_the_first_loss(make_run, dtype, expected):
+    (group,) = grouped([make_run("gd", losses=[100.0, 1.0], dtype=dtype)])
+    assert rounding_of(group) == pytest.approx(100 * expected)
+
+
+def _timed(make_run, start, end, **manifest):
+    run = make_run("gd", losses=[1.0, 0.5, 0.4], reference_gradient_seconds=start, **manifest)
+    if end is not None:
+        run.status["reference_gradient_seconds"] = end
+    return run
+
+
+@pytest.mark.parametrize(("end", "flagged"), [(0.11, False), (0.13, True), (0.07, True), (None, False)])
+def test_a_drift_of_a_fifth_is_flagged_both_ways(make_run, end, flagged):
+    assert is_drifting(_timed(make_run, 0.1, end)) is flagged
+
+
+def test_gradient_equivalents_are_seconds_over_the_mean_reference(make_run):
+    assert gradient_equivalents(_timed(make_run, 0.1, 0.3)) == pytest.approx(2 / 0.2)
+    assert gradient_equivalents(_timed(make_run, 0.1, None)) == pytest.approx(20)
+    older = make_run("gd", losses=[1.0, 0.5])
+    assert math.isnan(gradient_equivalents(older))
+    assert math.isnan(drift(older))
+
+
+@pytest.mark.parametrize(("value", "said"), [(True, True), (2, True), (False, False), (1, False), (None, False)])
+def test_runs_beside_others_are_flagged(make_run, value, said):
+    assert is_concurrent(make_run("gd", losses=[1.0], concurrent=value)) is said
