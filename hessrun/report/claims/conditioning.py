@@ -2,107 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.records import counted, families, folders, known, lacking, seeds_of
-from hessrun.report.groups import Array, Entry, Group, end_word
-from hessrun.report.numbers import last, median_final_loss, spread
-from hessrun.report.statistics import median_interval, slope
+from hessrun.report.claims.condition_series import KAPPAS, conditioned, growth_interval, growth_of
+from hessrun.report.claims.records import counted, folders, known, lacking
+from hessrun.report.groups import Entry, Group, end_word
+from hessrun.report.numbers import spread
 
-_KAPPA = "condition_number"
-_TOLERANCES = (1e-8, 1e-6, 1e-4, 1e-2)
-_KAPPAS = 3
 _GROWS = 0.5
 _FLAT = 0.1
 _SECOND_ORDER = ("newton", "newton_trust", "newton_cg", "gauss_newton", "bfgs", "dfp", "broyden", "lbfgs")
 _FAILED = ("diverged", "failed", "line_search_failed", "stalled")
-
-
-@dataclass(frozen=True)
-class Conditioned:
-    """One optimizer on problems of ascending condition number, each [problems]: for each the best of its settings."""
-
-    name: str
-    kappa: Array
-    entries: tuple[Entry, ...]
-
-    @property
-    def runs(self) -> list[Run]:
-        return [run for entry in self.entries for run in entry.compared]
-
-    def iterations(self, tolerance: float) -> Array:
-        """The median over runs of the iterations until the gradient norm fell to `tolerance` of its first value."""
-        costs = [[iterations_to(run, tolerance) for run in entry.compared] for entry in self.entries]
-        return np.array([float(np.median(found)) for found in costs])
-
-
-def iterations_to(run: Run, tolerance: float) -> float:
-    """The first step whose gradient norm is at most `tolerance` times the first one; infinite if none is."""
-    steps, norms = known(run, "step", "gradient_norm")
-    reached = np.flatnonzero(norms <= tolerance * norms[0]) if norms.size else norms
-    return float(steps[reached[0]]) if reached.size else math.inf
-
-
-def conditioned(groups: Sequence[Group], *names: str) -> list[Conditioned]:
-    """Of each optimizer its longest series over condition numbers, in the order of the names; none without two."""
-    found: dict[str, Conditioned] = {}
-    for family in families([g for g in groups if _KAPPA in g.details], _KAPPA):
-        for name in names:
-            best = {}
-            for group in family:
-                own = [e for e in group.entries if e.name == name and e.minimises_objective and e.compared]
-                if own:
-                    best[float(group.details[_KAPPA])] = min(own, key=median_final_loss)
-            kappas = sorted(best)
-            if len(kappas) > 1 and (name not in found or len(kappas) > found[name].kappa.size):
-                found[name] = Conditioned(name, np.array(kappas), tuple(best[k] for k in kappas))
-    return [found[name] for name in names if name in found]
-
-
-@dataclass(frozen=True)
-class _Growth:
-    """exponent: the slope of log iterations against log kappa. iterations: [problems], infinite for a miss.
-
-    is_bound: a miss stands in it with the iterations that were made, so that the exponent is a lower bound.
-    """
-
-    exponent: float
-    tolerance: float
-    iterations: Array
-    is_bound: bool
-
-
-def _growth(series: Conditioned) -> _Growth | None:
-    """The growth to the tightest tolerance that is reached at two condition numbers; None with fewer than three.
-
-    No condition number counts that is above the inverse of the tolerance: the small eigenvalues of a worse problem
-    would not have to be resolved.
-    """
-    made = np.array([spread([last(run, "step") for run in entry.compared]).median for entry in series.entries])
-    for tolerance in _TOLERANCES:
-        iterations = series.iterations(tolerance)
-        missed = np.isinf(iterations)
-        least = np.where(missed, made, iterations)
-        usable = (least > 0) & (series.kappa <= 1.001 / tolerance)
-        if usable.sum() >= _KAPPAS and (usable & ~missed).sum() >= 2:
-            exponent = slope(np.log(series.kappa[usable]), np.log(least[usable]))
-            return _Growth(exponent, tolerance, iterations, bool((usable & missed).any()))
-    return None
-
-
-def _interval(series: Conditioned, tolerance: float) -> tuple[float, float] | None:
-    """Of the slope, over seeds that reached the tolerance at every condition number; None for fewer than two."""
-    each = [[iterations_to(run, tolerance) for run in entry.compared] for entry in series.entries]
-    if seeds_of(series.runs) < 2 or len({len(found) for found in each}) > 1:
-        return None
-    by_seed = set(zip(*each, strict=True))
-    usable = [costs for costs in by_seed if np.isfinite(costs).all() and min(costs) > 0]
-    return median_interval([slope(np.log(series.kappa), np.log(costs)) for costs in usable])
 
 
 def _chart(groups: Sequence[Group], tolerance: float) -> Chart:
@@ -124,12 +38,12 @@ def _by_condition(
 ) -> Claim:
     words = {"gd": "Gradient descent", "newton": "Newton's method"}[of]
     found = next(iter(conditioned(groups, of)), None)
-    growth = None if found is None else _growth(found)
+    growth = None if found is None else growth_of(found)
     if found is None or growth is None or (growth.is_bound and growth.exponent < _GROWS and grows):
         kappas = 0 if found is None else found.kappa.size
         what = (
             f"{words} ran at {counted(kappas, 'condition number')} of one problem, and reached no common tolerance at "
-            f"enough of them: it takes {_KAPPAS} with iterations to count."
+            f"enough of them: it takes {KAPPAS} with iterations to count."
         )
         return lacking(name, statement, what, correction=correction, runs=[] if found is None else found.runs)
     each = ", ".join(
@@ -153,7 +67,7 @@ def _by_condition(
             "tolerance": growth.tolerance,
             "missed": int(np.isinf(growth.iterations).sum()),
         },
-        interval=_interval(found, growth.tolerance),
+        interval=growth_interval(found, growth.tolerance),
         runs=folders(found.runs),
         chart=_chart(groups, growth.tolerance) if grows else None,
     )
@@ -231,9 +145,9 @@ def condition_second_order(groups: Sequence[Group]) -> Claim:
         "What suffers is the accuracy of the linear solve (about kappa times the machine epsilon) and the number of CG "
         "iterations, at most about sqrt(kappa) each digit; methods with a safeguarded step do not diverge for that."
     )
-    found = [one for one in conditioned(groups, *_SECOND_ORDER) if one.kappa.size >= _KAPPAS]
+    found = [one for one in conditioned(groups, *_SECOND_ORDER) if one.kappa.size >= KAPPAS]
     if not found:
-        what = f"0 second-order methods ran at {_KAPPAS} or more condition numbers of one problem."
+        what = f"0 second-order methods ran at {KAPPAS} or more condition numbers of one problem."
         return lacking(name, statement, what, correction=correction)
     runs = [[run for one in found for run in one.entries[end].runs] for end in (0, -1)]
     failed = [sum(end_word(run) in _FAILED for run in ends) for ends in runs]
@@ -275,13 +189,13 @@ def condition_slow(groups: Sequence[Group]) -> Claim:
     )
     names = dict.fromkeys(entry.name for group in groups for entry in group.entries)
     tolerance = 1e-6
-    found = [one for one in conditioned(groups, *names) if one.kappa.size >= _KAPPAS]
+    found = [one for one in conditioned(groups, *names) if one.kappa.size >= KAPPAS]
     ends = [(one, *one.iterations(tolerance)[[0, -1]]) for one in found]
     known_ends = [(one, low, high) for one, low, high in ends if math.isfinite(low)]
     if len(known_ends) < 2:
         what = (
             f"{counted(len(known_ends), 'method')} reached {tolerance:g} of the first gradient norm at the lowest of "
-            f"{_KAPPAS} or more condition numbers of one problem."
+            f"{KAPPAS} or more condition numbers of one problem."
         )
         return lacking(name, statement, what, correction=correction)
     slowed = [one.name for one, low, high in known_ends if high >= 2 * max(low, 1)]
