@@ -1,5 +1,6 @@
 """`hessrun report [RUNS...] [--out DIR] [--write-up FILE.md]`."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 from hessrun.cli.arguments import parse
 from hessrun.errors import RecordError
+
+_MANY_RUNS = 100
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -22,7 +25,7 @@ def report(arguments: Sequence[str]) -> int:
     out = Path(options.get("--out", "outputs/report"))
     named = [Path(path) for path in paths] or [Path("outputs")]
     write_up = Path(options["--write-up"]) if "--write-up" in options else None
-    written = build(named, out, write_up=write_up, progress=_progress)
+    written = build(named, out, write_up=write_up, progress=_progress, jobs=_jobs(named))
     for warning in written.warnings:
         print(f"hessrun: {warning}", file=sys.stderr)
     print(f"report  {written.html}")
@@ -30,6 +33,14 @@ def report(arguments: Sequence[str]) -> int:
     if written.write_up is not None:
         print(f"        {written.write_up}")
     return 0
+
+
+def _jobs(paths: Sequence[Path]) -> int:
+    """A process for each core where there is much to read and draw; starting them takes a second or two."""
+    from hessrun.record import find_runs
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if len(find_runs(paths)) >= _MANY_RUNS else 1
 
 
 def _progress(items: Iterable[Any]) -> Iterable[Any]:

@@ -94,8 +94,18 @@ def read_trace(path: Path) -> list[dict[str, Any]]:
 
     A torn last line is dropped; any other damage raises RecordError with its line.
     """
-    text = _trace_text(path)
-    lines = text.split("\n")
+    lines = _trace_text(path).split("\n")
+    try:
+        rows = json.loads(f"[{','.join(line for line in lines if line)}]")
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("not JSON objects")
+    except ValueError:
+        rows = _whole_rows(path, lines)
+    return [row if None not in row.values() else {k: _number(v) for k, v in row.items()} for row in rows]
+
+
+def _whole_rows(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows one by one: which of them is damaged, or that the last one is torn."""
     rows = []
     for index, line in enumerate(lines):
         if not line:
@@ -108,7 +118,7 @@ def read_trace(path: Path) -> list[dict[str, Any]]:
             if index == len(lines) - 1:
                 break
             raise RecordError(f"{path}: line {index + 1} is damaged ({error}).") from None
-        rows.append({key: _number(value) for key, value in row.items()})
+        rows.append(row)
     return rows
 
 
@@ -167,12 +177,14 @@ def find_runs(paths: Iterable[str | Path]) -> list[Path]:
     return sorted(found)
 
 
-def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Read many runs: those that can be read, and one line for each that cannot."""
+def read_runs(
+    folders: Sequence[Path], *, rows: Callable[[Path], Sequence[dict[str, Any]]] = read_trace
+) -> tuple[list[Run], list[str]]:
+    """Read many runs: those that can be read, and one line for each that cannot. rows: what reads their traces."""
     runs, problems = [], []
     for folder in folders:
         try:
-            runs.append(read_run(folder))
+            runs.append(read_run(folder, rows=rows))
         except RecordError as error:
             problems.append(str(error))
     return runs, problems

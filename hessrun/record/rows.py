@@ -1,6 +1,7 @@
 """A trace kept as columns: a tenth of the memory of its rows as dictionaries, and each column an array."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -24,7 +25,7 @@ class Rows(Sequence[dict[str, Any]]):
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Rows":
         """The same rows as columns."""
-        names = dict.fromkeys(name for row in rows for name in row)
+        names = list(dict.fromkeys(chain.from_iterable(rows)))
         return cls({name: _floats([row.get(name) for row in rows]) for name in names}, len(rows))
 
     def column(self, name: str) -> Array:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hessrun.record.reader import read_trace
 from hessrun.record.rows import Rows
 
 _VERSION = 1
@@ -39,17 +38,16 @@ class Cache:
             return cls()
         return cache
 
-    def rows(self, trace: Path, earlier: "Cache") -> Rows:
-        """The rows of a trace: those that `earlier` read, if it is still the same file; kept here either way.
-
-        Raises RecordError where the trace is damaged.
-        """
+    def find(self, trace: Path) -> Rows | None:
+        """The rows of a trace, if it is still the same file; else None."""
         key = _key(trace)
-        found = earlier._rows.get(key) if key is not None else None
-        rows = Rows.of(read_trace(trace)) if found is None else found
+        return None if key is None else self._rows.get(key)
+
+    def keep(self, trace: Path, rows: Rows) -> None:
+        """Remember what was read of a trace."""
+        key = _key(trace)
         if key is not None:
             self._rows[key] = rows
-        return rows
 
     def write(self, folder: Path) -> None:
         """Write what has been read into `folder`, which version control is told to leave out."""

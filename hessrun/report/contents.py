@@ -1,67 +1,104 @@
 """The report's sections from its problems and claims: Results, Discussion, Conclusion, and what is missing."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from hessrun.report import tables
+from hessrun.report import article, prose, tables
 from hessrun.report.chart import Chart
 from hessrun.report.charts import charts_of, charts_over
 from hessrun.report.claims.claim import Claim
 from hessrun.report.claims_table import claims_table
+from hessrun.report.density_map import DensityMap, density_maps, draw_map
 from hessrun.report.document import Illustration, Section
-from hessrun.report.draw import draw
+from hessrun.report.draw import Picture, draw
 from hessrun.report.figures import figures
 from hessrun.report.groups import Group
 from hessrun.report.interactive import interactive
+from hessrun.report.jobs import Spread
 from hessrun.report.looks import Look
-from hessrun.report.prose import conclusion, discussion, setting
+from hessrun.report.looks import looks as looks_of
+from hessrun.report.reading import Progress
 from hessrun.report.runs_table import runs_table
 from hessrun.report.slider import slider
-from hessrun.report.spectra_figures import density_maps, spectra_charts
+from hessrun.report.spectra_figures import spectra_charts
+
+Drawing = Chart | DensityMap
 
 
 def contents(
     groups: Sequence[Group],
     claims: Sequence[Claim],
     missing: list[str],
-    looks: Mapping[str, Look],
-    progress: Callable[[Iterable[Any]], Iterable[Any]],
-) -> list[Section]:
-    """The sections; `missing` has a line for each caution; `progress` wraps the iterable of problems."""
-    numbered = list(enumerate(groups, start=1))
-    problems = [_problem(group, f"problem{index}", looks) for index, group in progress(numbered)]
-    texts = [Section(group.title, discussion(group)) for group in groups]
-    answers = [Section(group.title, conclusion(group)) for group in groups]
-    overall = _illustrated(charts_over(groups), looks)
-    illustrated = _illustrated(_charts(claims), looks)
-    results = Section(
-        "Results",
-        parts=[
-            *([Section("All problems", [], overall)] if overall else []),
-            Section("The write-up's assertions", tables=[claims_table(claims)]),
-            *([Section("Figures of the assertions", [], illustrated)] if illustrated else []),
-            *problems,
-            Section("All runs", tables=[runs_table(groups)]),
-        ],
-    )
-    sections = [results, Section("Discussion", parts=texts), Section("Conclusion", parts=answers)]
-    return [*sections, Section("What is missing, and what to be careful with", missing)] if missing else sections
+    progress: Progress = iter,
+    spread: Spread = map,
+) -> tuple[list[Section], dict[str, Look]]:
+    """The sections, and the looks of the optimizers in all of them.
+
+    missing: a line for each caution; progress: wraps the iterable of figures; spread: a `map` that draws them.
+    """
+    overall: list[Drawing] = [*charts_over(groups)]
+    tested: list[Drawing] = [*{c.chart.name: c.chart for c in claims if c.chart is not None}.values()]
+    own = [_drawings(group, f"problem{index}") for index, group in enumerate(groups, start=1)]
+    every = [*overall, *tested, *(drawing for drawings in own for drawing in drawings)]
+    looks = looks_of(_labels(groups, every))
+    pictures = zip(progress(every), spread(partial(_picture, looks=looks), every), strict=True)
+    shown = {drawing.name: _illustration(drawing, picture, looks) for drawing, picture in pictures}
+
+    def illustrated(drawings: Sequence[Drawing]) -> list[Illustration]:
+        return [shown[drawing.name] for drawing in drawings]
+
+    results = [
+        *([Section("All problems", [], illustrated(overall))] if overall else []),
+        Section("The write-up's assertions", tables=[claims_table(claims)]),
+        *([Section("Figures of the assertions", [], illustrated(tested))] if tested else []),
+        *(
+            _problem(group, f"problem{index}", illustrated(drawings))
+            for index, (group, drawings) in enumerate(zip(groups, own, strict=True), start=1)
+        ),
+        Section("All runs", tables=[runs_table(groups)]),
+    ]
+    sections = [
+        Section("Results", article.results(groups, claims), parts=results),
+        Section(
+            "Discussion",
+            article.discussion(groups, claims),
+            parts=[Section(group.title, prose.discussion(group)) for group in groups],
+        ),
+        Section(
+            "Conclusion",
+            article.conclusion(groups, claims),
+            parts=[Section(group.title, prose.conclusion(group)) for group in groups],
+        ),
+    ]
+    careful = [Section("What is missing, and what to be careful with", missing)] if missing else []
+    return [*sections, *careful], looks
 
 
-def _charts(claims: Sequence[Claim]) -> list[Chart]:
-    """Those of the claims, each once."""
-    return list({claim.chart.name: claim.chart for claim in claims if claim.chart is not None}.values())
+def _labels(groups: Sequence[Group], drawings: Sequence[Drawing]) -> list[str]:
+    """What a look is needed for: the entries of the problems, then others that a chart speaks of."""
+    panels = [panel for drawing in drawings if isinstance(drawing, Chart) for panel in drawing.panels]
+    named = [series.entry for panel in panels for series in panel.series if series.entry]
+    return [*(entry.label for group in groups for entry in group.entries), *named]
 
 
-def _illustrated(charts: Iterable[Chart], looks: Mapping[str, Look]) -> list[Illustration]:
-    return [Illustration(draw(chart, looks), interactive(chart, looks)) for chart in charts]
+def _drawings(group: Group, prefix: str) -> list[Drawing]:
+    return [
+        *figures(group, prefix),
+        *charts_of(group, prefix),
+        *spectra_charts(group, prefix),
+        *density_maps(group, prefix),
+    ]
 
 
-def _charts_of(group: Group, prefix: str) -> list[Chart]:
-    return [*figures(group, prefix), *charts_of(group, prefix), *spectra_charts(group, prefix)]
+def _picture(drawing: Drawing, looks: Mapping[str, Look]) -> Picture:
+    return draw(drawing, looks) if isinstance(drawing, Chart) else draw_map(drawing)
 
 
-def _problem(group: Group, prefix: str, looks: Mapping[str, Look]) -> Section:
+def _illustration(drawing: Drawing, picture: Picture, looks: Mapping[str, Look]) -> Illustration:
+    return Illustration(picture, interactive(drawing, looks) if isinstance(drawing, Chart) else None)
+
+
+def _problem(group: Group, prefix: str, illustrations: list[Illustration]) -> Section:
     made = [
         tables.results(group, f"{prefix}-results"),
         tables.costs(group, f"{prefix}-costs"),
@@ -70,11 +107,8 @@ def _problem(group: Group, prefix: str, looks: Mapping[str, Look]) -> Section:
     ]
     return Section(
         group.title,
-        [setting(group)],
-        [
-            *_illustrated(_charts_of(group, prefix), looks),
-            *(Illustration(picture) for picture in density_maps(group, prefix)),
-        ],
+        [prose.setting(group)],
+        illustrations,
         [table for table in made if table is not None],
         spectra=slider(group),
     )

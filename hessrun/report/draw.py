@@ -126,10 +126,14 @@ def render(figure: Figure, name: str, caption: str) -> Picture:
         figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns, frameon=False)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # laid out once, not again for each format
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    options: dict[str, dict[str, Any]] = {
+        "svg": {"metadata": {"Date": None}},
+        "pdf": {"metadata": {"CreationDate": None}},
+        "png": {"pil_kwargs": {"compress_level": 3}},
+    }
     files = {}
-    for kind, metadata in undated.items():
+    for kind, own in options.items():
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata, dpi=150)
+        figure.savefig(buffer, format=kind, dpi=150, **own)
         files[kind] = buffer.getvalue()
     return Picture(name, caption, files)

@@ -7,8 +7,9 @@ import pytest
 
 from hessrun.record import RunWriter, Spectrum, read_run
 from hessrun.report.decades import Decades, densities
+from hessrun.report.density_map import density_maps
 from hessrun.report.groups import grouped
-from hessrun.report.spectra_figures import density_maps, spectra_charts
+from hessrun.report.spectra_figures import spectra_charts
 from hessrun.report.spectrum_figure import spectrum_figure
 
 VALUES = np.array([-1e-3, 0.0, 1e-9, 2e-3, 0.5, 4.0])
