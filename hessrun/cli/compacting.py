@@ -8,9 +8,11 @@ from pathlib import Path
 from hessrun.cli.arguments import parse
 from hessrun.cli.winners import COST, WINNERS
 from hessrun.errors import OptionError
-from hessrun.record import Run, find_runs, read_runs
+from hessrun.record import Run, find_runs, read_run, read_runs
 from hessrun.record.compact import KEPT, Compaction, compact, refuse_foreign, size
 from hessrun.record.lock import is_held
+from hessrun.record.reader import read_trace
+from hessrun.record.rows import Rows
 from hessrun.report.groups import grouped, is_tuning
 from hessrun.report.needed import steps_needed
 
@@ -37,7 +39,7 @@ def compacting(arguments: Sequence[str]) -> int:
     if out.exists() and not out.is_dir():
         raise OptionError(f"--out {out}: is a file; give a folder.")
     places = _places([Path(path) for path in paths], out)
-    runs, complaints = read_runs(sorted(places))
+    runs, complaints = read_runs(sorted(places), rows=lambda trace: Rows.of(read_trace(trace)))
     complaints += [f"{run.path}: is being run now; left out." for run in runs if is_held(run.path)]
     trials = [] if _TRIALS in kept else [run for run in runs if is_tuning(run)]
     runs = [run for run in runs if not is_held(run.path) and all(run is not trial for trial in trials)]
@@ -89,12 +91,12 @@ def _places(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def _write(runs: Sequence[Run], places: dict[Path, Path], plan: Compaction) -> tuple[int, int]:
-    """Bytes of all runs before and after."""
+    """Bytes of all runs before and after. Whole rows are read of one run at a time: of all they would not fit."""
     needed = steps_needed(grouped(runs)) if plan.rows is not None else {}
     before = after = 0
     for run in runs:
         place = places[run.path]
-        compact(run, place, plan, needed=needed.get(run.path, ()))
+        compact(read_run(run.path), place, plan, needed=needed.get(run.path, ()))
         before, after = before + size(run.path), after + size(place)
     return before, after
 

@@ -63,7 +63,7 @@ def refuse_foreign(run: Run, out: Path) -> None:
         return
     advice = "move it away, or give another --out."
     try:
-        found = read_run(out)
+        found = read_run(out, rows=lambda _: ())
     except RecordError:
         raise RecordError(f"{out}: exists and is no compact record; {advice}") from None
     if out.is_symlink() or "compact" not in found.manifest:
