@@ -26,7 +26,11 @@ class Rows(Sequence[dict[str, Any]]):
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Rows":
         """The same rows as columns."""
         names = list(dict.fromkeys(chain.from_iterable(rows)))
-        return cls({name: _floats([row.get(name) for row in rows]) for name in names}, len(rows))
+        if all(len(row) == len(names) for row in rows) and all(list(row) == names for row in rows):
+            columns = map(list, zip(*(row.values() for row in rows), strict=True))
+        else:
+            columns = ([row.get(name) for row in rows] for name in names)
+        return cls({name: _floats(values) for name, values in zip(names, columns, strict=True)}, len(rows))
 
     def column(self, name: str) -> Array:
         """A column, [rows], read-only; nan throughout where there is none of that name."""

@@ -124,8 +124,10 @@ def render(figure: Figure, name: str, caption: str) -> Picture:
     columns = max(1, min(4, int(figure.get_figwidth() * 13 / (8 + max(map(len, shown), default=0)))))
     if shown:
         figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns, frameon=False)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # laid out once, not again for each format
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)  # laid out once, not again for each format
     options: dict[str, dict[str, Any]] = {
         "svg": {"metadata": {"Date": None}},
         "pdf": {"metadata": {"CreationDate": None}},
