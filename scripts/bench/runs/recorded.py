@@ -36,11 +36,12 @@ class Command:
             raise TypeError("the benchmark trains networks")
         return problem
 
-    def run(self) -> Recorded:
-        """To the end of its budget."""
+    def run(self, *, target_loss: float | None = None) -> Recorded:
+        """To the end of its budget, or to a training loss."""
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place, "run")
-            ended = run_experiment(replace(self._experiment, folder=folder))
+            budget = replace(self._experiment.budget, target_loss=target_loss)
+            ended = run_experiment(replace(self._experiment, folder=folder, budget=budget))
             if ended.outcome is None:
                 raise RuntimeError(ended.error)
             return Recorded(read_run(folder), ended.outcome.x)
