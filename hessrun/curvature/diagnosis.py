@@ -5,7 +5,7 @@ from torch import Tensor
 
 from hessrun.errors import NotFiniteError
 from hessrun.linalg.lanczos import lanczos
-from hessrun.linalg.quasi_newton_matrix import SymmetricMatrix
+from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix, SymmetricMatrix
 from hessrun.linalg.random import normal
 from hessrun.objective import Evaluation, Objective
 
@@ -31,6 +31,8 @@ def diagnose(
     `direction_error`: |(A - B) p| / |B p| along p = -H g or p = -g; along a method's own steps it tends to 0 exactly if
     the method converges superlinearly (Dennis and Moré, 1974).
     `hessian_distance`: |B - A|_F / |A|_F, absent above `dense_limit`.
+    `matrix_change`: |M - M0|_F / |M0|_F, M0 the matrix before the newest pair; absent above `dense_limit`, for methods
+    that keep no matrix, and where that update is not held apart (`QuasiNewtonMatrix.newest_update`).
 
     here: f with its gradient at x; learned: s and y, each [n].
     dense_limit: up to this n, 0 or above, M and A are formed as wholes (O(n^3) time); above, symmetry is measured on
@@ -43,6 +45,9 @@ def diagnose(
         return found | _by_products(objective, matrix, seed)
     M = matrix.dense()
     found["symmetry_error"] = float(torch.linalg.matrix_norm(M - M.T) / torch.linalg.matrix_norm(M))
+    newest = matrix.newest_update() if isinstance(matrix, QuasiNewtonMatrix) else None
+    if newest is not None:
+        found["matrix_change"] = float(torch.linalg.matrix_norm(newest) / torch.linalg.matrix_norm(M - newest))
     values, vectors = torch.linalg.eigh(0.5 * (M + M.T).double())
     found["smallest_matrix_eigenvalue"] = float(values[0])
     A = objective.hessian(here.x)

@@ -88,6 +88,13 @@ class QuasiNewtonMatrix:
         if self.count == len(self.middle):
             self.fold()
 
+    def newest_update(self) -> Tensor | None:
+        """M+ - M of the newest update, [n, n]; None where it was folded in, or where M was scaled since then."""
+        if self.count == 0 or self.factor != 1:
+            return None
+        rows = self.pairs[2 * self.count - 2 : 2 * self.count]
+        return rows.T @ (self.middle[self.count - 1] @ rows)
+
     def restart(self, scale: float) -> None:
         """M <- scale * I; the pending updates are dropped."""
         self.scale, self.base, self.count, self.factor = scale, None, 0, 1.0

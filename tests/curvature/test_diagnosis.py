@@ -7,6 +7,8 @@ from known import Known
 import hessrun
 from hessrun.curvature import diagnose
 from hessrun.errors import OptionError
+from hessrun.linalg.broyden_family import Update
+from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
 from hessrun.objective import as_objective
 from hessrun.objective.analytic import quadratic
 from hessrun.optimizers import BFGS, LBFGS, SR1
@@ -28,6 +30,28 @@ def test_the_true_matrix_has_no_fault(is_inverse):
     assert found.pop("smallest_matrix_eigenvalue") == pytest.approx(1.0 if is_inverse else 0.1, rel=1e-10)
     assert set(found) == {"direction_error", "secant_residual", "symmetry_error", "hessian_distance"}
     assert max(found.values()) < 1e-12
+
+
+def test_the_change_of_the_newest_update_is_that_of_the_dense_matrix():
+    matrix = QuasiNewtonMatrix.identity(x, block=3)
+    a, b = torch.linspace(-1, 1, 6, dtype=torch.float64), s
+    for count in range(1, 6):
+        before = matrix.dense()
+        matrix.update(a * count, b, Update(1.0, 0.3, -0.1, 0.2))
+        change = diagnose(f, here, matrix, is_inverse=True).get("matrix_change")
+        if count == 3:  # just folded in
+            assert change is None
+        else:
+            assert change == pytest.approx(float((matrix.dense() - before).norm() / before.norm()))
+    matrix.update(a, b, Update(2.0, 0.3, 0.0, 0.0))
+    matrix.restart(1.0)
+    assert "matrix_change" not in diagnose(f, here, matrix, is_inverse=True)
+
+
+def test_a_matrix_that_was_scaled_has_no_change_to_tell():
+    matrix = QuasiNewtonMatrix.identity(x, block=3)
+    matrix.update(x, s, Update(2.0, 0.3, 0.0, 0.0))
+    assert "matrix_change" not in diagnose(f, here, matrix, is_inverse=True)
 
 
 @pytest.mark.parametrize("is_inverse", [True, False])
