@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ from hessrun.errors import OptionError
 from hessrun.optimizers import Optimizer
 from hessrun.options import boolean, choice, finite, integer
 from hessrun.problems import AnalyticProblem, Problem, ProblemFacts
+from hessrun.problems.datasets.data import Data
+from hessrun.problems.datasets.dataset import Dataset
+from hessrun.problems.datasets.foreign import TorchDataset
 from hessrun.record.protocol import ROLES
 from hessrun.run import Budget, Experiment, Probe
 from hessrun.run.loggers import NoLogger
@@ -45,7 +50,9 @@ _NOT_IDENTITY = (
 def run_id(config: Mapping[str, Any], label: str, problem_name: str) -> str:
     """`optimizer-problem-s<seed>-<hash8>`; the hash is of all that can change the path taken."""
     digest = hashlib.sha256(json.dumps(identity(config), sort_keys=True, default=str).encode()).hexdigest()
-    return f"{label}-{problem_name}-s{config['seed']}-{digest[:8]}"
+    # The name of a class, or of a file of the user's, may hold a separator of paths.
+    name = re.sub(r"[^\w.+=-]", "-", f"{label}-{problem_name}")
+    return f"{name}-s{config['seed']}-{digest[:8]}"
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,6 +89,11 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     for name in ("outputs", "experiment"):
         if not isinstance(config[name], str) or not config[name]:
             raise OptionError(f"{name}={config[name]!r}: must be a folder's name.")
+    place = PurePath(config["experiment"])
+    if place.is_absolute() or ".." in place.parts or not place.parts:
+        raise OptionError(
+            f"experiment={config['experiment']!r}: must stay below outputs: a name, or names with / between."
+        )
     _check_protocol(config["target"], config["protocol"])
     dtype, device = dtype_of(config["dtype"]), device_of(config["device"])
     set_threads(config["threads"])
@@ -173,7 +185,7 @@ def build_problem(
         make(
             "problem",
             node,
-            dataset=make("dataset", config["dataset"]),
+            dataset=_shared(make("dataset", config["dataset"])),
             model=make_partial("model", config["model"]),
             loss=make("loss", config["loss"]),
             seed=config["seed"],
@@ -182,6 +194,17 @@ def build_problem(
         ),
     )
     return problem
+
+
+def _shared(dataset: Any) -> Any:
+    """The dataset, or its splits, which the cells of one process then have in common: nobody writes to them."""
+    is_ours = isinstance(dataset, Dataset) and not isinstance(dataset, TorchDataset)
+    return _loaded(dataset) if is_ours and dataset.in_memory else dataset
+
+
+@lru_cache(maxsize=1)
+def _loaded(dataset: Dataset) -> Data:
+    return dataset.load()
 
 
 def _of_type(kind: Any, group: str, made: Any) -> Any:

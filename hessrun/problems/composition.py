@@ -27,7 +27,7 @@ ModelBuilder = Callable[..., nn.Module]
 
 
 def supervised(
-    dataset: Dataset | torch.utils.data.Dataset[Any],
+    dataset: Dataset | torch.utils.data.Dataset[Any] | Data,
     model: ModelBuilder,
     loss: Loss | Callable[[Tensor, Tensor], Tensor],
     *,
@@ -40,7 +40,7 @@ def supervised(
 ) -> SupervisedProblem:
     """The problem of training a model on a dataset.
 
-    dataset: one of `hessrun.problems.datasets`, or any torch dataset of pairs (input, target).
+    dataset: one of `hessrun.problems.datasets`, any torch dataset of pairs (input, target), or what one has loaded.
     model: a function or class that returns a module, its options bound by functools.partial; it is given
         `input_shape` (of one example) and `n_outputs` where it has parameters of these names.
     loss: one of `hessrun.problems.losses`, or any function (outputs, targets) -> mean over the examples.
@@ -57,7 +57,7 @@ def supervised(
     integer("seed", seed, minimum=0)
     if dtype not in (torch.float32, torch.float64):
         raise OptionError(f"dtype={dtype}: must be torch.float32 or torch.float64")
-    data = _as_dataset(dataset).load()
+    data = dataset if isinstance(dataset, Data) else _as_dataset(dataset).load()
     loss = loss_for(data, loss)
     module = _build(model, data, seed).to(device=device, dtype=dtype)
     shard = Shard.of_this_rank(len(data.train))

@@ -10,6 +10,7 @@ from hessrun.cli.app import register_sweeper
 from hessrun.cli.build import build
 from hessrun.cli.listing import groups
 from hessrun.errors import OptionError
+from hessrun.problems.datasets.dataset import Dataset
 from hessrun.run import Loop
 from hessrun.run.minimize import _Collector
 from hessrun.status import Status
@@ -86,3 +87,14 @@ def test_the_identity_is_of_what_changes_the_path() -> None:
 
     assert name() == name("log_every=5") == name("outputs=elsewhere") == name("budget.iterations=9")
     assert len({name(), name("seed=1"), name("dtype=float32"), name("problem.weight_decay=0.1")}) == 4
+
+
+def test_cells_of_one_process_share_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    load = Dataset.load
+    monkeypatch.setattr(Dataset, "load", lambda self: read.append(self) or load(self))
+    problems = [experiment("dataset=wine", "dataset.split_seed=7", f"seed={seed}").problem for seed in (0, 1, 0)]
+    assert len(read) == 1
+    assert len({problem.facts.details["fingerprint"] for problem in problems}) == 1
+    experiment("dataset=wine", "dataset.split_seed=8")
+    assert len(read) == 2
