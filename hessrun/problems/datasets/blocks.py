@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator
 
-_EXAMPLES, _NUMBERS, _FEWEST = 4096, 2**22, 16
+_EXAMPLES, _NUMBERS, _FEWEST = 4096, 2**20, 16
 
 
 def blocks(count: int, shape: tuple[int, ...]) -> Iterator[slice]:
-    """`count` examples of this shape, at most 4,096 or about 4 million numbers at a time (32 MiB in float64)."""
+    """`count` examples of this shape, at most 4,096 or about a million numbers at a time (8 MiB in float64)."""
     size = max(_FEWEST, min(_EXAMPLES, _NUMBERS // max(1, math.prod(shape))))
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))

@@ -63,7 +63,7 @@ class Items:
         # Of no rows, the shapes and dtypes of item 0.
         inputs, targets = zip(*(pairs or [self._first]), strict=True)
         few = slice(len(rows))
-        return Examples(np.stack(inputs)[few], _target_table(np.stack(targets)[few], self._name))
+        return Examples(np.stack(inputs)[few], _target_table(np.stack(targets), self._name)[few])
 
     def _same_twice(self, index: int) -> Pair:
         x, y = self._item(index)

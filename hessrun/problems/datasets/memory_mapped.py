@@ -41,13 +41,12 @@ class MemoryMapped(Dataset):
             raise OptionError("dataset.test_inputs and dataset.test_targets: give both files or neither.")
         inputs = MappedArray(self.inputs, "dataset.inputs")
         targets = MappedArray(self.targets, "dataset.targets")
-        is_classes = targets.dtype.kind != "f"
-        columns = None if is_classes else 1 if len(targets.shape) == 1 else targets.shape[1]
+        columns = _columns(targets)
         examples = self._table(inputs, targets, columns)
         test: Table | float = self.test_fraction
         if self.test_inputs is not None and self.test_targets is not None:
             more = MappedArray(self.test_targets, "dataset.test_targets")
-            if (more.dtype.kind != "f") != is_classes or more.shape[1:] != targets.shape[1:]:
+            if _columns(more) != columns:
                 raise DataError(
                     f"dataset.test_targets={self.test_targets}: {list(more.shape)} of {more.dtype} is no target of the "
                     f"kind of dataset.targets, {list(targets.shape)} of {targets.dtype}."
@@ -66,3 +65,10 @@ class MemoryMapped(Dataset):
             allowed = "[N] classes" if columns is None else "[N] or [N, K] numbers"
             raise DataError(f"{self.name}: targets must be {allowed}; got {list(targets.shape)} of {targets.dtype}.")
         return MappedExamples(inputs, targets, columns)
+
+
+def _columns(targets: MappedArray) -> int | None:
+    """K of numbers, None of classes."""
+    if targets.dtype.kind != "f":
+        return None
+    return 1 if len(targets.shape) == 1 else targets.shape[1]
