@@ -110,6 +110,9 @@ WRONG = [
     ("curvature.kind=exacct", "Did you mean 'exact'"),
     ("--multirn", "no such flag"),
     ("dataset=torch", "dataset.dataset._target_: needs a value"),
+    ("dataset=memory_mapped dataset.targets=y.npy", "dataset.inputs: needs a value"),
+    ("dataset=memory_mapped dataset.inputs=x.npy dataset.targets=y.npy dataset.scale=-1", "dataset.scale=-1"),
+    ("dataset=fashion_mnist dataset.in_memory=maybe", "in_memory='maybe': must be true or false"),
     ("report", "no such folder"),
     ("report --outt x", "Did you mean '--out'"),
 ]
