@@ -27,7 +27,7 @@ SETTINGS: Any = {
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 _BEYOND = {"left": "<", "right": ">"}
 _MARKERS_A_LINE = 8
-_ROW = 0.13  # inches for each of the heights at which a panel with names has points
+_ROW = 0.1  # inches for each of the heights at which a panel with names has points
 
 
 @dataclass(frozen=True)

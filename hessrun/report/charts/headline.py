@@ -1,6 +1,7 @@
 """The answer in one figure: on every problem, what each method costs beside the first-order baseline."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from hessrun.report.charts.edges import Edges, Mark, dodged
 from hessrun.report.charts.titles import short_titles
 from hessrun.report.comparisons import Compared, compared
 from hessrun.report.groups import Entry, Group
-from hessrun.report.numbers import AXES, baseline, comparable, median_final_loss
+from hessrun.report.numbers import AXES, baseline, contenders, median_cost, median_final_loss
 
 _RATIOS = {
     "step": "iterations / the baseline's",
@@ -22,7 +23,8 @@ _RATIOS = {
 def headline(groups: Sequence[Group], name: str) -> Chart | None:
     """A row for each problem, a panel for each axis: the paired ratio of costs to the target, 1 marked.
 
-    None where no problem has a first-order baseline, or none has a Hessian method beside it.
+    Of the methods those that ran on half of these problems or more. None where no problem has a first-order baseline
+    and another method beside it.
     """
     found = {
         axis: [(group, comparisons) for group in groups if (comparisons := _beside_baseline(group, axis))]
@@ -30,20 +32,22 @@ def headline(groups: Sequence[Group], name: str) -> Chart | None:
     }
     if not found["step"]:
         return None
-    entries = {c.mine.name: c.mine for _, comparisons in found["step"] for c in comparisons}
-    methods = sorted(entries, key=lambda method: (not entries[method].is_first_order, method))
+    ran = Counter(c.mine.name for _, comparisons in found["step"] for c in comparisons)
+    methods = sorted(method for method, count in ran.items() if 2 * count >= len(found["step"])) or sorted(ran)
     offsets = dict(zip(methods, dodged(len(methods)), strict=True))
     labels = {method: shared_label(groups, method) for method in methods}
     panels = [
         _panel(axis, found[axis], offsets, labels, shows_names=index == 0) for index, axis in enumerate(AXES)
     ]  # fmt: skip
-    bases = list(dict.fromkeys(c.other.label for _, comparisons in found["step"] for c in comparisons))
+    bases = list(dict.fromkeys(c.other.name for _, comparisons in found["step"] for c in comparisons))
     caption = (
-        "Cost to reach each problem's target beside its first-order baseline "
-        f"({', '.join(bases)}): 1 is as much, to the left is cheaper. Medians of ratios paired by seed with 95% "
-        "bootstrap intervals; a triangle at the right edge is a method whose median misses the target, at the left one "
-        "a baseline that does."
+        f"Cost to reach each problem's target beside its best first-order method ({', '.join(bases)}): 1 is as much, "
+        "to the left is cheaper. Medians of ratios paired by seed, with 95% bootstrap intervals. A triangle at the "
+        "right edge is a method that misses the target in the median, at the left one a baseline that does; where both "
+        "do, nothing is drawn."
     )
+    if len(methods) < len(ran):
+        caption += f" Of {len(ran)} methods, those that ran on half of the problems or more."
     return Chart(name, caption, tuple(panels))
 
 
@@ -54,17 +58,16 @@ def shared_label(groups: Sequence[Group], name: str) -> str:
 
 
 def _beside_baseline(group: Group, axis: str) -> list[Compared]:
-    """The best settings of each other optimizer beside the baseline, where a Hessian method is among them."""
+    """The best settings of each method that is not first-order beside the baseline."""
     base = baseline(group)
     if base is None:
         return []
     best: dict[str, Entry] = {}
-    for entry in comparable(group):
+    for entry in contenders(group):
         held = best.get(entry.name)
-        if entry.name != base.name and (held is None or median_final_loss(entry) < median_final_loss(held)):
+        if held is None or median_final_loss(entry) < median_final_loss(held):
             best[entry.name] = entry
-    found = compared(((group, entry, base) for entry in best.values()), axis)
-    return found if any(not c.mine.is_first_order for c in found) else []
+    return compared(((group, entry, base) for entry in best.values()), axis)
 
 
 def _panel(
@@ -75,7 +78,7 @@ def _panel(
     *,
     shows_names: bool,
 ) -> Panel:
-    comparisons = [c for _, made in found for c in made]
+    comparisons = [c for _, made in found for c in made if c.mine.name in offsets and not _both_miss(c)]
     edges = Edges.around([1.0, *(c.found.ratio for c in comparisons)])
     titles = short_titles([group for group, _ in found])
     rows = {group.title: len(found) - 1 - index for index, (group, _) in enumerate(found)}
@@ -84,12 +87,17 @@ def _panel(
         marks = [
             Mark(rows[c.group.title] + offset, c.found.ratio, c.found.interval, hover=_hover(c, titles))
             for c in comparisons
-            if c.mine.name == method and not math.isnan(c.found.ratio)
+            if c.mine.name == method
         ]
         series += edges.series(method, labels[method], marks)
     one = Series("the baseline", "", np.ones(2), np.array([-0.6, len(found) - 0.4]), dash="solid")
     names = tuple(titles[group.title] if shows_names else "" for group, _ in reversed(found))
     return Panel((one, *series), _RATIOS[axis], "", x_scale="log", y_names=names)
+
+
+def _both_miss(c: Compared) -> bool:
+    """In the median: a ratio of two infinite costs says nothing."""
+    return all(math.isinf(median_cost(entry, c.target, c.axis)) for entry in (c.mine, c.other))
 
 
 def _hover(c: Compared, titles: dict[str, str]) -> str:

@@ -90,6 +90,26 @@ def test_where_the_baseline_misses_a_ratio_stands_at_the_left_edge(tmp_path, wri
     assert _points(panel, "bfgs") == []
 
 
+def test_where_both_miss_in_the_median_there_is_no_ratio(tmp_path, write_run):
+    for seed, reached in enumerate((True, False, False)):
+        slow = 0.999 - 1e-5 * seed  # as no other seed: alike ones are one observation
+        write_run(tmp_path, "gd", seed, _losses(0.9 if reached else slow), facts={"target": 0.1}, spectra=False)
+        write_run(tmp_path, "bfgs", seed, _losses(slow), facts={"target": 0.1}, spectra=False)
+        write_run(tmp_path, "lbfgs", seed, _losses(0.5), facts={"target": 0.1}, spectra=False)
+    panel = headline(_groups(tmp_path), "headline").panels[0]
+    assert {s.entry: s.x.size for s in panel.series if s.entry and not s.beyond} == {"bfgs": 0, "lbfgs": 0}
+    assert [s.entry for s in panel.series if s.beyond] == ["lbfgs"]
+
+
+def test_methods_of_few_problems_are_left_out_of_the_headline(tmp_path, write_run):
+    for name in ("one", "two", "three"):
+        for optimizer in ("gd", "bfgs", *(["sr1", "lbfgs"] if name == "one" else ["lbfgs"] if name == "two" else [])):
+            write_run(tmp_path, optimizer, 0, _losses(0.8), name=name, facts={"target": 0.1}, spectra=False)
+    chart = headline(_groups(tmp_path), "headline")
+    assert {s.entry for s in chart.panels[0].series} == {"", "bfgs", "lbfgs"}
+    assert chart.caption.endswith("Of 3 methods, those that ran on half of the problems or more.")
+
+
 @pytest.mark.parametrize("names", [("bfgs", "lbfgs"), ("gd", "sgd"), ("gd",)])
 def test_there_is_no_headline_without_a_baseline_or_a_hessian_method(tmp_path, write_run, names):
     for name in names:
