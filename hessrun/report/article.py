@@ -131,9 +131,9 @@ def _faster(groups: Sequence[Group], claims: Sequence[Claim], axis: str) -> str 
 
 def _cost_words(found: Compared) -> str:
     if found.found.ratio == 0:
-        return f"the baseline missed the target, or met it at the start, on most of {plural(found.found.pairs, 'seed')}"
+        return f"the baseline missed the target in the median of {plural(found.found.pairs, 'seed')}"
     if math.isinf(found.found.ratio):
-        return f"it missed the target on most of {plural(found.found.pairs, 'seed')}"
+        return f"it missed the target in the median of {plural(found.found.pairs, 'seed')}"
     text = f"{ratio_words(found.found.ratio)} times the {AXES[found.axis]}"
     if found.found.interval is not None and all(map(math.isfinite, found.found.interval)):
         low, high = found.found.interval

@@ -104,7 +104,7 @@ def test_report_json_is_strict_and_holds_the_numbers(tmp_path, write_run):
     path = build([tmp_path / "runs"], tmp_path / "out").html.with_name("report.json")
     problem = json.loads(path.read_text(), parse_constant=refuse)["problems"][0]
     assert problem["baseline"] == "gd"
-    assert problem["target"]["train_loss"] == 0.5
+    assert problem["target"]["train_loss"] == pytest.approx(0.5, rel=2e-6)
     assert problem["equal_budgets"]["step"] == {"amount": 1.0, "median_loss": {"gd": 0.5, "newton": 0.7}}
     newton = problem["optimizers"][1]
     assert newton["end"]["train_loss"] == {"median": 0.7, "low": 0.7, "high": 0.7, "count": 1}

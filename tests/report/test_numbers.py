@@ -14,7 +14,19 @@ def test_the_target_is_the_one_given_in_advance_where_all_runs_have_it(make_run)
     runs = [make_run("gd", s, losses=[1.0, 0.5], target=0.7) for s in range(2)]
     assert target_of(grouped(runs)[0]) == (0.7, "the target fixed in advance")
     runs[0].manifest["target"] = 0.6
-    assert target_of(grouped(runs)[0]) == (0.5, "the median best training loss of gd")
+    target, source = target_of(grouped(runs)[0])
+    assert target == pytest.approx(0.5, rel=2e-6)
+    assert source.startswith("the median best training loss of gd")
+
+
+def test_a_target_at_the_minimum_is_eased_so_that_rounding_misses_nothing(make_run):
+    losses = {"gd": [1.0, 0.5, 1e-16], "newton": [1.0, 3e-16, 3e-16]}
+    groups = grouped([make_run(name, losses=found) for name, found in losses.items()])
+    target, source = target_of(groups[0])
+    assert target == pytest.approx(1e-6)
+    assert "eased to 1e-06 of the first loss's height above the lowest" in source
+    (found,) = beside_baseline(groups[0], "step")
+    assert found.found.ratio == 0.5
 
 
 def test_else_it_is_the_median_best_of_the_baseline_not_where_it_ended(make_run):

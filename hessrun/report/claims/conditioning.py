@@ -25,7 +25,7 @@ def _chart(groups: Sequence[Group], tolerance: float) -> Chart:
         iterations = one.iterations(tolerance)
         usable = np.isfinite(iterations) & (iterations > 0)
         if usable.any():
-            series.append(Series(one.name, one.name, one.kappa[usable], iterations[usable], drawn="both"))
+            series.append(Series(one.name, one.entries[-1].label, one.kappa[usable], iterations[usable], drawn="both"))
     panel = Panel(tuple(series), "condition number", "iterations to tolerance", x_scale="log", y_scale="log")
     caption = (
         f"Iterations until the gradient norm is {tolerance:g} of its first value, median over seeds; misses left out."

@@ -25,10 +25,12 @@ _RISING = 0.2
 class Scaling:
     """The cost of a step of one optimizer over problems of growing size, each [sizes], n ascending.
 
+    label: the entry's where n is largest, whose colour it is drawn in;
     seconds, bytes: medians over runs; each: seconds of every run by size.
     """
 
     name: str
+    label: str
     n: Array
     seconds: Array
     bytes: Array
@@ -71,7 +73,8 @@ def seconds_per_late_step(run: Run) -> float:
 
 def _scaling(members: list[tuple[Group, Entry]]) -> Scaling | None:
     n, seconds, size, each, runs = [], [], [], [], []
-    for group, entry in sorted(members, key=lambda member: member[0].n_parameters):
+    ordered = sorted(members, key=lambda member: member[0].n_parameters)
+    for group, entry in ordered:
         timed = [run for run in entry.compared if seconds_per_late_step(run) > 0 and last(run, "state_bytes") > 0]
         if timed:
             costs = tuple(seconds_per_late_step(run) for run in timed)
@@ -82,7 +85,15 @@ def _scaling(members: list[tuple[Group, Entry]]) -> Scaling | None:
             runs += timed
     if len(set(n)) < len(n) or not n:
         return None  # two settings of one optimizer at one size: none stands for it
-    return Scaling(members[0][1].name, np.array(n), np.array(seconds), np.array(size), tuple(each), tuple(runs))
+    return Scaling(
+        name=ordered[-1][1].name,
+        label=ordered[-1][1].label,
+        n=np.array(n),
+        seconds=np.array(seconds),
+        bytes=np.array(size),
+        each=tuple(each),
+        runs=tuple(runs),
+    )
 
 
 def scalings(groups: Sequence[Group], *names: str) -> list[Scaling]:
@@ -105,7 +116,7 @@ def _chart(found: Sequence[Scaling]) -> Chart:
         series = []
         for scaling in found:
             values: Array = getattr(scaling, of)
-            series.append(Series(scaling.name, scaling.name, scaling.n, values, drawn="both"))
+            series.append(Series(scaling.name, scaling.label, scaling.n, values, drawn="both"))
             if scaling.top.sum() > 1:
                 x = scaling.n[scaling.top]
                 power = scaling.exponent(values)

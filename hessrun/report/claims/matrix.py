@@ -177,5 +177,5 @@ def bfgs_close(groups: Sequence[Group]) -> Claim:
         "The update is the nearest matrix in a weighted norm, under symmetry and the secant equation; nothing bounds "
         "how near that is, and the weighted norm does not make it positive definite."
     )
-    words = "relative change of H in a step"
+    words = "the relative change of H in a step"
     return _falling(groups, "bfgs_close", statement, "matrix_change", words, correction)
