@@ -44,6 +44,7 @@ class _Group:
     place: Place
     timeout: float
     store: Any
+    backend: str
     has_left: bool = False
 
 
@@ -88,7 +89,7 @@ def start(timeout: float = 600.0) -> None:
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise RanksError(f"rank {here.rank} of {here.size} cannot reach the others: {_line(error)}") from None
-    _group = _Group(here, timeout, store)
+    _group = _Group(here, timeout, store, backend)
 
 
 def stop() -> None:
@@ -101,7 +102,8 @@ def stop() -> None:
     if not _group.has_left:
         with contextlib.suppress(RanksError):
             barrier()
-    if not _group.has_left:
+    if not _group.has_left or _group.backend == "gloo":
+        # Not NCCL's, which would wait for those that have left; it goes with the process.
         dist.destroy_process_group()
     _group = None
 

@@ -50,6 +50,8 @@ METHODS: dict[str, Callable[[], Optimizer[Any]]] = {
 # Where they meet negative curvature, these make 1e-16 of rounding 1e-8 and 1e-4 in ten steps, in one process too (other
 # chunks show it): for them the model is convex.
 ON_A_CONVEX_MODEL = {"newton_cg", "newton_cg_line_search"}
+# Of three ranks, the quick tests take one method of a kind.
+AT_THREE = {"sgd", "newton", "bfgs", "lbfgs", "gauss_newton", "adam"}
 PROBES = {
     "off": lambda: Probe(kind="off"),
     "exact": lambda: Probe(kind="exact"),
@@ -103,7 +105,12 @@ def _close(found: bytes, expected: bytes, tolerance: float) -> bool:
     return bool(np.linalg.norm(x - reference) <= tolerance * np.linalg.norm(reference))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("crew", "method"),
+    [pytest.param(2, method) for method in METHODS]
+    + [pytest.param(3, method, marks=() if method in AT_THREE else pytest.mark.slow) for method in METHODS],
+    indirect=["crew"],
+)
 def test_ten_steps_are_those_of_one_process(crew: Crew, method: str) -> None:
     x, rows, _ = _walked(method, "off")
     found = crew(_walked, method, "off")
