@@ -33,7 +33,7 @@ def _report(write_up, content):
     return main(["report", "runs", "--out", "out", "--write-up", str(write_up)])
 
 
-def test_the_copy_holds_the_reports_text_and_links_its_figures(study, capsys):
+def test_the_copy_holds_the_reports_text_and_links_its_figures(study, without_figures, capsys):
     assert _report(study / "mine.md", WRITE_UP) == 0
     assert (study / "mine.md").read_text(encoding="utf-8") == WRITE_UP
     completed = (study / "out" / "write-up.md").read_text(encoding="utf-8")
@@ -53,14 +53,14 @@ def test_the_copy_holds_the_reports_text_and_links_its_figures(study, capsys):
     assert all((study / "out" / name).is_file() for name in linked)
 
 
-def test_again_replaces_the_report_and_its_write_up(study):
+def test_again_replaces_the_report_and_its_write_up(study, without_figures):
     assert _report(study / "mine.md", WRITE_UP) == 0
     first = (study / "out" / "write-up.md").read_bytes()
     assert _report(study / "mine.md", WRITE_UP) == 0
     assert (study / "out" / "write-up.md").read_bytes() == first
 
 
-def test_of_some_places_those_are_filled_and_the_others_named(study, capsys):
+def test_of_some_places_those_are_filled_and_the_others_named(study, without_figures, capsys):
     assert _report(study / "mine.md", "###### Discussion\nTBD\n# Results\nWritten.\n") == 0
     said = capsys.readouterr().err
     for name in ("Results", "Conclusion", "the sentence on L-BFGS"):
