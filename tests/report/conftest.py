@@ -18,7 +18,7 @@ def without_figures(monkeypatch):
     monkeypatch.setattr(module, "_picture", lambda chart, looks: Picture(chart.name, chart.caption, {"svg": b"<svg/>"}))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_run():
     return _write_run
 

@@ -29,10 +29,18 @@
     return svg;
   }
 
-  function entryButton(label, text = label, dash = looks[label].dash) {
+  const SYMBOLS = { circle: "●", square: "■", "triangle-up": "▲", diamond: "◆", "triangle-down": "▼", cross: "✚", x: "✖", star: "★" };
+
+  /* What stands for a trace in a legend: its line, or its symbol where it has no line. */
+  function sample(trace) {
+    if (trace.mode !== "markers") return swatch(trace.line.color, trace.line.dash);
+    return element("span", { style: `color: ${trace.marker.color}`, "aria-hidden": "true" }, `${SYMBOLS[trace.marker.symbol] || "●"} `);
+  }
+
+  function entryButton(label, text = label, drawn = swatch(looks[label].colour, looks[label].dash)) {
     const pressed = String(!state.hidden.has(label));
     const button = element("button", { type: "button", "data-entry": label, "aria-pressed": pressed, title: "Show or hide in all figures" });
-    button.append(swatch(looks[label].colour, dash), text);
+    button.append(drawn, text);
     button.addEventListener("click", () => toggle(label));
     return button;
   }
@@ -159,7 +167,7 @@
       if (trace.showlegend === false || seen.has(trace.name)) continue;
       seen.add(trace.name);
       const known = trace.meta in looks;
-      list.append(element("li", {}, ...(known ? [entryButton(trace.meta, trace.name, trace.line.dash)] : [swatch(trace.line.color, trace.line.dash), ` ${trace.name}`])));
+      list.append(element("li", {}, ...(known ? [entryButton(trace.meta, trace.name, sample(trace))] : [sample(trace), ` ${trace.name}`])));
     }
     return list;
   }
