@@ -36,14 +36,15 @@ def suite(arguments: Sequence[str]) -> int:
     """
     name, words = _parsed(arguments, "suite")
     OUTCOMES.command = ["suite", *arguments]
-    files = read_suites(name)
-    planned = [(file, expand(file.content, name=file.name)) for file in files]
+    cells = [(file, expand(file.content, name=file.name)) for file in read_suites(name)]
+    # All is planned before anything runs: what is wrong with the last part shows at once.
+    planned = [(*pair, _plan(pair[0], words) if "tuning" in pair[0].content else None) for pair in cells]
     codes: list[int] = []
-    for file, cells in planned:
+    for part in planned:
         if len(planned) > 1:
-            print(f"suite {file.name}")
-        codes.append(_run_suite(file, cells, words))
-        if codes[-1] > SIGNAL_BASE:
+            print(f"suite {part[0].name}")
+        codes.append(_run_suite(*part, words))
+        if codes[-1] > SIGNAL_BASE or OUTCOMES.stopped:
             break
     return _together(codes)
 
@@ -58,7 +59,7 @@ def tune(arguments: Sequence[str]) -> int:
     files = [file for file in read_suites(name) if "tuning" in file.content]
     if not files:
         raise OptionError(f"suite {name}: has no tuning, such as tuning: {{trials: 12, seeds: [1000, 1001]}}.")
-    planned = [_plan(file, expand(file.content, name=file.name), words) for file in files]
+    planned = [_plan(file, words) for file in files]
     codes: list[int] = []
     for plan in planned:
         codes.append(_tune(plan, words)[1])
@@ -97,13 +98,12 @@ def _parsed(arguments: Sequence[str], verb: str) -> tuple[str, _Words]:
     )
 
 
-def _run_suite(file: SuiteFile, cells: Sequence[Cell], words: _Words) -> int:
+def _run_suite(file: SuiteFile, cells: Sequence[Cell], plan: "Plan | None", words: _Words) -> int:
     code = 0
     winning: dict[tuple[str, ...], list[str]] = {}
-    if "tuning" in file.content:
+    if plan is not None:
         from hessrun.cli.tuning import seedless
 
-        plan = _plan(file, cells, words)
         found, code = _tune(plan, words)
         if code > SIGNAL_BASE:
             return code
@@ -123,9 +123,10 @@ def _run_suite(file: SuiteFile, cells: Sequence[Cell], words: _Words) -> int:
     return _together([code, run_hydra(["-m", *words.flags, *(words.overrides or ["force=false"])])])
 
 
-def _plan(file: SuiteFile, cells: Sequence[Cell], words: _Words) -> "Plan":
+def _plan(file: SuiteFile, words: _Words) -> "Plan":
     from hessrun.cli.tuning import key_of, parse_tuning, plan_tuning
 
+    cells = expand({**file.content, "order": "given"}, name=file.name)
     node = file.content["tuning"]
     tuning = parse_tuning({**node, **words.tuning} if isinstance(node, dict) else node, file.name)
     reported = _seeds(cells, words.overrides)
