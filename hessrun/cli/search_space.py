@@ -107,7 +107,7 @@ def _choices(values: object, where: str) -> Choices:
     for value in values:
         if not isinstance(value, Value) or (isinstance(value, float) and not math.isfinite(value)):
             raise OptionError(f"{where}.choices: must be finite numbers, words, true, false or null; got {value!r}.")
-    if len({(type(value), value) for value in values}) < len(values):
+    if len(set(values)) < len(values):
         raise OptionError(f"{where}.choices: names a value twice: {values!r}.")
     return Choices(tuple(values))
 

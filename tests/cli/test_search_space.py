@@ -23,12 +23,7 @@ def test_a_space_is_of_intervals_and_choices() -> None:
         "memory": Interval(5, 20, log=False, is_whole=True),
         "momentum": Choices((0.0, None)),
     }
-    assert [0.5 in space["lr"], 2 in space["lr"], None in space["lr"], True in space["lr"]] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    assert [value in space["lr"] for value in (0.5, 2, None, True)] == [True, False, False, False]
     assert [5 in space["memory"], 5.5 in space["memory"], None in space["momentum"]] == [True, False, True]
     assert parse_space(None, "here") == {}
 
@@ -36,7 +31,8 @@ def test_a_space_is_of_intervals_and_choices() -> None:
 def test_a_drawn_number_has_four_digits_and_stays_within() -> None:
     interval = Interval(0.012346, 1.0, log=True, is_whole=False)
     assert interval.rounded(0.5123456) == 0.5123
-    assert interval.rounded(0.0123462) == 0.012346
+    assert interval.rounded(0.0123464) == 0.01235
+    assert interval.rounded(0.0123444) == 0.012346
     assert Interval(1, 9, log=False, is_whole=True).rounded(7) == 7
 
 
@@ -64,6 +60,7 @@ def test_choices_alone_have_combinations() -> None:
         ({"lr": {"choices": 0.1}}, "here.lr.choices: must be a list of at least one value"),
         ({"lr": {"choices": [[1]]}}, "must be finite numbers, words, true, false or null; got [1]"),
         ({"lr": {"choices": [1, 1]}}, "names a value twice"),
+        ({"lr": {"choices": [1, True]}}, "names a value twice"),
     ],
 )
 def test_what_is_wrong_with_a_space_is_one_line(wrong: object, line: str) -> None:
