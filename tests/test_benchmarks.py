@@ -56,6 +56,10 @@ ROWS = (
     r"order of convergence, Newton.* >= 1.8 +yes",
     r"order of convergence, BFGS.* -> 0 +yes",
     r"order of convergence, gradient descent.* 1 +yes",
+    *(
+        rf"^2 ranks, 200 examples, .*: {what} .* one rank [\d.]+ ms .* >= 1.7x"
+        for what in ("gradient", "product", "L-BFGS")
+    ),
 )
 
 # The same for the curvature; rows below a heading are looked for on their own.
