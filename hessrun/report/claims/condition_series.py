@@ -42,20 +42,24 @@ def iterations_to(run: Run, tolerance: float) -> float:
     return float(steps[reached[0]]) if reached.size else math.inf
 
 
-def conditioned(groups: Sequence[Group], *names: str) -> list[Conditioned]:
-    """Of each optimizer its longest series over condition numbers, in the order of the names; none without two."""
-    found: dict[str, Conditioned] = {}
+def series_of(groups: Sequence[Group], name: str) -> list[Conditioned]:
+    """All series of an optimizer over two or more condition numbers, the longest first."""
+    found = []
     for family in families([g for g in groups if _KAPPA in g.details], _KAPPA):
-        for name in names:
-            best = {}
-            for group in family:
-                own = [e for e in group.entries if e.name == name and e.minimises_objective and e.compared]
-                if own:
-                    best[float(group.details[_KAPPA])] = min(own, key=median_final_loss)
-            kappas = sorted(best)
-            if len(kappas) > 1 and (name not in found or len(kappas) > found[name].kappa.size):
-                found[name] = Conditioned(name, np.array(kappas), tuple(best[k] for k in kappas))
-    return [found[name] for name in names if name in found]
+        best = {}
+        for group in family:
+            own = [e for e in group.entries if e.name == name and e.minimises_objective and e.compared]
+            if own:
+                best[float(group.details[_KAPPA])] = min(own, key=median_final_loss)
+        kappas = sorted(best)
+        if len(kappas) > 1:
+            found.append(Conditioned(name, np.array(kappas), tuple(best[k] for k in kappas)))
+    return sorted(found, key=lambda series: -series.kappa.size)
+
+
+def conditioned(groups: Sequence[Group], *names: str) -> list[Conditioned]:
+    """Of each optimizer its longest series, in the order of the names."""
+    return [series[0] for name in names if (series := series_of(groups, name))]
 
 
 @dataclass(frozen=True)

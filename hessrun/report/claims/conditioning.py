@@ -8,7 +8,7 @@ import numpy as np
 from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.condition_series import KAPPAS, conditioned, growth_interval, growth_of
+from hessrun.report.claims.condition_series import KAPPAS, conditioned, growth_interval, growth_of, series_of
 from hessrun.report.claims.records import counted, folders, known, lacking
 from hessrun.report.groups import Entry, Group, end_word
 from hessrun.report.numbers import spread
@@ -112,14 +112,17 @@ def condition_oscillation(groups: Sequence[Group]) -> Claim:
         "They oscillate along the eigenvectors of the largest eigenvalues where the learning rate is above 1 / "
         "lambda_max, and diverge above 2 / lambda_max; below, a high condition number makes them slow instead."
     )
-    found = next(iter(conditioned(groups, "gd")), None)
-    shares = [] if found is None else [spread([reversals(r) for r in e.compared]).median for e in found.entries]
-    if found is None or len(shares) < 2 or not np.isfinite(shares).all():
+    every = series_of(groups, "gd")
+    known_shares = [
+        (one, [spread([reversals(run) for run in e.compared]).median for e in one.entries]) for one in every
+    ]
+    found, shares = next((pair for pair in known_shares if np.isfinite(pair[1]).all()), (None, []))
+    if found is None:
         what = (
             "0 series of gradient descent over two or more condition numbers hold points of three consecutive steps "
             "each: they need a probe at every step."
         )
-        return lacking(name, statement, what, correction=correction, runs=[] if found is None else found.runs)
+        return lacking(name, statement, what, correction=correction, runs=[run for one in every for run in one.runs])
     each = ", ".join(f"{100 * share:.3g}% at {kappa:.3g}" for share, kappa in zip(shares, found.kappa, strict=True))
     return Claim(
         name,
