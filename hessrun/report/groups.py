@@ -217,7 +217,8 @@ def _entries(runs: Sequence[Run]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
         keys = sorted({key for s in settings for key in s})
         differing = [key for key in keys if len({json.dumps(s.get(key), default=str) for s in settings}) > 1]
         for own, found in zip(settings, variants.values(), strict=True):
-            suffix = ", ".join(f"{key}={own[key]}" for key in differing if key in own)
+            told = [key for key in differing if key in own and not (key == "diagnose" and own[key] is False)]
+            suffix = ", ".join(f"{key}={own[key]}" for key in told)
             label = f"{name} ({suffix})" if suffix else name
             kept, others = _one_per_seed(found)
             entries.append(Entry(label, name, kept))

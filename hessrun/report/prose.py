@@ -224,9 +224,9 @@ def discussion(group: Group) -> list[str]:
     base = baseline(group)
     others = contenders(group)
     if base is not None and others:
-        paragraphs += _equal_budgets(group, base, others)
         more = (_to_target(group, base, others), _steps_cost(base, others))
-        paragraphs += [text for text in more if text is not None]
+        compared = [*_equal_budgets(group, base, others), *(text for text in more if text is not None)]
+        paragraphs += [" ".join(compared)] if compared else []
     else:
         paragraphs.append(
             f"{plural(len(group.entries), 'optimizer')} ran, and a first-order baseline with a finite loss beside a "
@@ -273,28 +273,28 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
     who = f" ({listed(ahead)})" if ahead else ""
     return (
         f"{how}, {word}: at {amount_of(amount, AXES[axis])}, {len(ahead)} of {plural(len(methods), 'Hessian method')}"
-        f"{who} had a lower median training loss than {base.label}, the first-order method that ended lowest."
+        f"{who} had a lower median training loss than {base.label}."
     )
 
 
 def conclusion(group: Group) -> list[str]:
-    """The short answer on one problem, by iteration, by the clock and by pass, and what cannot be said."""
+    """One paragraph: the short answer on one problem by iteration, pass and clock, and what cannot be said."""
     base, others = baseline(group), contenders(group)
-    paragraphs = []
+    sentences = []
     if base is None or not any(entry.is_hessian_method for entry in others):
-        paragraphs.append(
+        sentences.append(
             f"From {plural(len(group.runs), 'run')} the question whether Hessian methods train faster has no answer: "
             "it takes a first-order run with a finite loss and a Hessian run on one problem."
         )
     else:
         hows = {"step": "By iteration", "passes": "By pass", "seconds": "By the clock"}
         answers = [_answer(group, base, others, axis, how) for axis, how in hows.items()]
-        paragraphs += [answer for answer in answers if answer is not None]
-        if not paragraphs:
-            paragraphs.append(f"No budget above 0 is common to the {len(group.runs)} runs: no comparison is made.")
+        sentences += [answer for answer in answers if answer is not None]
+        if not sentences:
+            sentences.append(f"No budget above 0 is common to the {len(group.runs)} runs: no comparison is made.")
     seeds = min(len({str(run.manifest.get("seed")) for run in entry.runs}) for entry in group.entries)
     if seeds < SEEDS_FOR_CLAIMS:
-        paragraphs.append(f"No claim of significance is made: the medians stand on as few as {plural(seeds, 'seed')}.")
+        sentences.append(f"No claim of significance is made: the medians stand on as few as {plural(seeds, 'seed')}.")
     else:
-        paragraphs.append(f"The medians stand on at least {seeds} seeds; the tests stand with the assertions.")
-    return paragraphs
+        sentences.append(f"The medians stand on at least {seeds} seeds; the tests stand with the assertions.")
+    return [" ".join(sentences)]

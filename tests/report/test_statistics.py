@@ -43,7 +43,14 @@ def test_holm_lies_between_the_raw_values_and_bonferroni_and_keeps_their_order(p
 
 @pytest.mark.parametrize(
     ("mine", "other", "expected"),
-    [(1, 2, 0.5), (math.inf, math.inf, 1.0), (1, math.inf, 0.0), (math.inf, 1, math.inf), (0, 0, 1.0), (1, 0, math.inf)],
+    [
+        (1, 2, 0.5),
+        (math.inf, math.inf, 1.0),
+        (1, math.inf, 0.0),
+        (math.inf, 1, math.inf),
+        (0, 0, 1.0),
+        (1, 0, math.inf),
+    ],
 )
 def test_ratios_with_misses(mine, other, expected):
     assert ratio(mine, other) == expected

@@ -111,7 +111,7 @@ def _chart(found: Sequence[Scaling]) -> Chart:
     panels = []
     for label, of in (
         ("optimizer time per iteration (s)", "seconds"),
-        ("optimizer state between steps (bytes)", "bytes"),
+        ("state between steps (bytes)", "bytes"),
     ):
         series = []
         for scaling in found:

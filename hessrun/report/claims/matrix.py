@@ -144,7 +144,7 @@ def _falling(groups: Sequence[Group], name: str, statement: str, column: str, wo
     chart = Chart(
         name.replace("_", "-"),
         f"The longest run of each: {words}.",
-        (Panel(tuple(series), "iteration", words, y_scale="log"),),
+        (Panel(tuple(series), "iteration", words.removeprefix("the "), y_scale="log"),),
     )
     return Claim(
         name,

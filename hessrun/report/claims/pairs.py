@@ -84,7 +84,7 @@ def _chart(measured: dict[str, list[Compared]]) -> Chart:
         )
         low, high = np.array(ends).T
         hover = tuple(c.group.title for c in kept)
-        series.append(Series(_MEASURES[key], "", x, y, low, high, drawn="both", hover=hover))
+        series.append(Series(_MEASURES[key], "", x, y, low, high, drawn="points", hover=hover))
     panel = Panel(tuple(series), "parameters n", "L-BFGS / BFGS", x_scale="log", y_scale="log")
     caption = "L-BFGS beside BFGS: ratios paired by seed, median and 95% bootstrap interval; below 1 L-BFGS takes less."
     return Chart("lbfgs-over-bfgs", caption, (panel,))

@@ -107,8 +107,8 @@ def test_steps_that_turn_back(make_run, groups_of, tmp_path, step, verdict):
             np.savez(run.path / "points" / f"{k:06d}.npz", x=np.array([step(kappa, k), 0.0]))
         runs.append(run)
     # A longer series that kept no points does not stand in the way.
-    for kappa in (10.0, 100.0, 1000.0):
-        runs.append(make_run("gd", losses=[1.0] * 6, details={"condition_number": kappa, "n": 7}))
+    details = [{"condition_number": kappa, "n": 7} for kappa in (10.0, 100.0, 1000.0)]
+    runs.extend(make_run("gd", losses=[1.0] * 6, details=one) for one in details)
     claim = condition_oscillation(groups_of(runs))
     assert claim.verdict is verdict
     assert claim.numbers["share"] == (1.0 if verdict is Verdict.SUPPORTED else 0.0)
