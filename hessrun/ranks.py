@@ -285,7 +285,7 @@ def _talking(group: _Group) -> Iterator[None]:
         group.has_left = True
         raise RanksError(
             f"another of the {group.place.size} ranks has ended, or has not answered for {group.timeout:g} s"
-            f"{_told(group) or f' ({_line(error)})'}"
+            f"{_told(group)}"
         ) from error
 
 
@@ -296,7 +296,7 @@ def _told(group: _Group) -> str:
             return f": {group.store.get(_REASON).decode()}"
     except RuntimeError:  # the store went with the rank that kept it
         pass
-    return ""
+    return "."
 
 
 def _named(error: Exception) -> list[str]:
