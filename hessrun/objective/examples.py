@@ -16,6 +16,8 @@ from hessrun.errors import OptionError
 
 # Where torch's own tensors begin, in bytes.
 _ALIGNMENT = 64
+# Examples are converted about so many numbers at a time (1 MiB in float64), but no fewer examples than this.
+_NUMBERS, _FEWEST = 2**17, 64
 
 Chunk = tuple[Tensor, Tensor]
 Reader = Callable[[npt.NDArray[np.int64]], Chunk]
@@ -139,27 +141,33 @@ class Streamed(Examples):
         return Streamed(read, self._rows, device=self._device)
 
     def _fetched(self, start: int, stop: int) -> Chunk:
-        inputs, targets = self._read(self._rows[start:stop])
-        if self._device.type == "cuda":
-            return inputs.pin_memory(), targets.pin_memory()
-        return _placed(inputs, start, self._device), _placed(targets, start, self._device)
+        """A chunk on the host, read in parts that stay in a processor's cache while they are converted."""
+        rows = self._rows[start:stop]
+        first = self._read(rows[:_FEWEST])
+        rooms = [_room(part, len(rows), start, torch.device("cpu")) for part in first]
+        step = max(_FEWEST, _NUMBERS // max(1, math.prod(first[0].shape[1:])))
+        cuts = [0, _FEWEST, *range(_FEWEST + step, len(rows), step)]
+        for at, end in pairwise([*(cut for cut in cuts if cut < len(rows)), len(rows)]):
+            for room, part in zip(rooms, first if at == 0 else self._read(rows[at:end]), strict=True):
+                room[at:end] = part
+        inputs, targets = (room.pin_memory() if self._device.type == "cuda" else room for room in rooms)
+        return inputs, targets
 
     def _moved(self, start: int, chunk: Chunk) -> Chunk:
-        inputs, targets = chunk
-        return _placed(inputs, start, self._device), _placed(targets, start, self._device)
+        if self._device.type == "cpu":
+            return chunk
+        inputs, targets = (_room(part, len(part), start, self._device).copy_(part, non_blocking=True) for part in chunk)
+        return inputs, targets
 
 
-def _placed(part: Tensor, start: int, device: torch.device) -> Tensor:
-    """A part [B, ...] on the device, at an address as round as the one it would have within a tensor of all examples.
+def _room(like: Tensor, count: int, start: int, device: torch.device) -> Tensor:
+    """Room for examples from `start` on, [count, ...], at an address as round as theirs within a tensor of all.
 
     Matrix kernels choose their order of summation by alignment: elsewhere the last bits of f would differ.
     """
-    step = max(1, _ALIGNMENT // part.itemsize)
-    offset = start * math.prod(part.shape[1:]) % step
-    if part.device == device and part.data_ptr() % _ALIGNMENT == offset * part.itemsize:
-        return part
-    room = torch.empty(offset + part.numel(), dtype=part.dtype, device=device)
-    return room[offset:].view(part.shape).copy_(part, non_blocking=True)
+    shape = (count, *like.shape[1:])
+    offset = start * math.prod(shape[1:]) % max(1, _ALIGNMENT // like.itemsize)
+    return torch.empty(offset + math.prod(shape), dtype=like.dtype, device=device)[offset:].view(shape)
 
 
 def examples_of(inputs: Tensor | Examples, targets: Tensor | None) -> Examples:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from bench import dense, lbfgs_free, lbfgs_target, newton, order, problems
+from bench import dense, lbfgs_free, lbfgs_target, newton, order, problems, ranks, streaming
 from bench.command import Benchmark
 from bench.peers import PACKAGES
 from bench.setting import Setting
@@ -23,6 +23,8 @@ _BENCHMARK = Benchmark(
         "newton": newton.rows,
         "mgh": problems.rows,
         "order": order.rows,
+        "ranks": ranks.rows,
+        "streaming": streaming.rows,
     },
     packages=PACKAGES,
 )

@@ -96,7 +96,8 @@ def tensors(examples: Examples, source: Source) -> Split:
     """Examples as they were read, in float64 and units of 1."""
     kind = np.int64 if source.task == "classification" else np.float64
     inputs = examples.inputs.astype(np.float64, order="C")
-    inputs /= source.scale
+    if source.scale != 1.0:
+        inputs /= source.scale
     return Split(torch.from_numpy(inputs), torch.from_numpy(examples.targets.astype(kind)))
 
 
