@@ -63,7 +63,7 @@ def build(
         groups = grouped(found)
         if not groups:
             named = ", ".join(map(str, runs))
-            detail = f" ({missing[0]})" if missing else ""
+            detail = f" ({missing[0].rstrip('.')})" if missing else ""
             raise RecordError(f"{named}: no run holds a readable row{detail}. Give a folder of runs that have started.")
         missing += cautions(groups, found)
         claims = claims_of(groups)

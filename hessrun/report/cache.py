@@ -29,7 +29,7 @@ class Cache:
             index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
             if index["version"] != _VERSION:
                 return cache
-            with np.load(folder / _ROWS, allow_pickle=False) as arrays:
+            with (folder / _ROWS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 for key, facts in index["rows"].items():
                     table = np.asarray(arrays[facts["array"]], dtype=float)
                     columns = dict(zip(facts["columns"], table, strict=True))

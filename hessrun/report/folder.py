@@ -30,6 +30,10 @@ def replacing(out: Path) -> Iterator[Path]:
         if out.exists():
             shutil.rmtree(out)
         work.rename(out)
+    except OSError as error:
+        raise RecordError(
+            f"{out}: cannot be written ({error.strerror}); free some disk or give another folder."
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
