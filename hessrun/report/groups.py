@@ -13,9 +13,10 @@ from hessrun.record import Run
 from hessrun.record.rows import Rows
 
 Array = npt.NDArray[np.float64]
-FIRST_ORDER = ("gd", "sgd", "adam", "adamw", "rmsprop", "adagrad")
+FIRST_ORDER = ("gd", "sgd", "adam", "adamw", "muon", "rmsprop", "adagrad")
 HESSIAN = (
-    *("newton", "newton_trust", "newton_cg", "gauss_newton", "bfgs", "dfp", "broyden", "ssbfgs", "sr1"),
+    *("newton", "newton_trust", "newton_cg", "newton_cg_line_search", "gauss_newton"),
+    *("bfgs", "dfp", "broyden", "ssbfgs", "sr1"),
     *("lbfgs", "lbfgs_multibatch", "torch_lbfgs"),
 )
 PASSES = ("values", "gradients", "products", "hessian_columns")

@@ -10,8 +10,10 @@ from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.records import NEAR, counted, folders, is_near_minimum, lacking
 from hessrun.report.groups import Group, seed_of
-from hessrun.report.statistics import SEEDS_FOR_CLAIMS, SIGNIFICANCE, median_interval, sign_test
+from hessrun.report.statistics import median_interval, sign_test
 
+_STARTS = 3
+_MOST = 0.75
 _NO_SPECTRUM = "0 spectra of a whole Hessian are recorded."
 
 
@@ -97,24 +99,28 @@ def negative_share_falls(groups: Sequence[Group]) -> Claim:
     if not shares:
         what = "0 runs hold two exact spectra of which the first has a negative eigenvalue."
         return lacking(name, statement, what)
+    runs = [run for found in shares.values() for run, *_ in found]
+    every = [end - start for found in shares.values() for _, start, end in found]
     # Optimizers at one seed share their start: their mean is one observation.
     ends = [tuple(np.mean([pair[1:] for pair in found], axis=0)) for found in shares.values()]
     changes = [float(end - start) for start, end in ends]
     fell, rose = sum(c < 0 for c in changes), sum(c > 0 for c in changes)
     p = sign_test(fell, rose)
     start, end = (100 * float(np.median([pair[i] for pair in ends])) for i in (0, 1))
-    seeds = {seed for _, seed in shares}
     evidence = (
-        f"From the first to the last exact spectrum the share fell in {fell} and rose in {rose} of "
-        f"{counted(len(changes), 'start')} (mean over the optimizers there), from {start:.3g}% to {end:.3g}% in the "
-        f"median (sign test p = {p:.2g})."
+        f"From the first to the last exact spectrum the share fell in {sum(c < 0 for c in every)} of "
+        f"{counted(len(every), 'run')}; in the mean over the optimizers it fell at {fell} and rose at {rose} of "
+        f"{counted(len(changes), 'start')}, from {start:.3g}% to {end:.3g}% in the median (sign test p = {p:.2g})."
     )
-    decided = len(changes) >= SEEDS_FOR_CLAIMS and p <= SIGNIFICANCE
-    verdict = Verdict.SUPPORTED if fell > rose else Verdict.CONTRADICTED
+    verdict = Verdict.NOT_ENOUGH_DATA
+    if len(changes) >= _STARTS and fell >= _MOST * len(changes):
+        verdict = Verdict.SUPPORTED
+    elif len(changes) >= _STARTS and 2 * fell <= len(changes):
+        verdict = Verdict.CONTRADICTED
     return Claim(
         name,
         statement,
-        verdict if decided else Verdict.NOT_ENOUGH_DATA,
+        verdict,
         evidence,
         numbers={
             "change": float(np.median(changes)),
@@ -124,8 +130,8 @@ def negative_share_falls(groups: Sequence[Group]) -> Claim:
             "start_percent": start,
             "end_percent": end,
         },
-        interval=median_interval(changes) if len(seeds) > 1 else None,
-        runs=folders([run for found in shares.values() for run, *_ in found]),
+        interval=median_interval(changes) if len({seed for _, seed in shares}) > 1 else None,
+        runs=folders(runs),
         chart=_share_chart(groups),
     )
 

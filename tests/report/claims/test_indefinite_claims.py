@@ -49,18 +49,20 @@ def test_an_eigenvalue_within_the_noise_floor_is_not_negative(make_run, groups_o
     [
         (SADDLE, FEWER, Verdict.SUPPORTED),
         (FEWER, SADDLE, Verdict.CONTRADICTED),
-        (SADDLE, SADDLE, Verdict.NOT_ENOUGH_DATA),
+        (SADDLE, SADDLE, Verdict.CONTRADICTED),
     ],
 )
 def test_the_share_of_negative_eigenvalues(probed, first, last, verdict):
     claim = negative_share_falls(probed(first, last))
     assert claim.verdict is verdict
+    assert "of 16 runs" in claim.evidence
     assert "of 8 starts" in claim.evidence  # the two optimizers of a seed are one observation
     assert claim.interval is not None
 
 
-def test_too_few_seeds_decide_no_share_and_one_has_no_interval(probed):
-    assert negative_share_falls(probed(SADDLE, FEWER, seeds=7)).verdict is Verdict.NOT_ENOUGH_DATA
+def test_two_seeds_decide_no_share_and_one_has_no_interval(probed):
+    assert negative_share_falls(probed(SADDLE, FEWER, seeds=2)).verdict is Verdict.NOT_ENOUGH_DATA
+    assert negative_share_falls(probed(SADDLE, FEWER, seeds=3)).verdict is Verdict.SUPPORTED
     one = negative_share_falls(probed(SADDLE, FEWER, seeds=1))
     assert one.verdict is Verdict.NOT_ENOUGH_DATA
     assert one.interval is None
