@@ -151,3 +151,28 @@ def test_each_rank_keeps_its_own_examples_alone(crew: Crew) -> None:
     whole = _problem("gd").train.inputs
     assert all(sharded and total == len(whole) for sharded, _, total in found)
     assert sum(held for _, held, _ in found) == whole.numel() * whole.itemsize
+
+
+def _streamed() -> tuple[list[float], dict[str, float], list[float]]:
+    problem = supervised(Wine(in_memory=False), functools.partial(mlp, hidden=[4]), Auto(), chunk_size=20)
+    found = problem.train.evaluate(problem.x0)
+    batch = problem.minibatch(1, 30).evaluate(problem.x0)
+    return found.gradient.tolist(), problem.metrics(problem.x0, found), batch.gradient.tolist()
+
+
+def test_streamed_examples_are_shared_out_too(crew: Crew) -> None:
+    gradient, metrics, batch = _streamed()
+    assert len({str(found) for found in crew(_streamed)}) == 1
+    there = crew(_streamed)[0]
+    assert there[0] == pytest.approx(gradient, rel=1e-12, abs=1e-15)
+    assert there[1] == pytest.approx(metrics, rel=1e-12)
+    assert there[2] == pytest.approx(batch, rel=1e-12, abs=1e-15)
+
+
+def _tiny_held_out() -> dict[str, float]:
+    problem = supervised(Wine(validation_fraction=0.006), functools.partial(mlp, hidden=[4]), Auto())
+    return problem.metrics(problem.x0)
+
+
+def test_a_held_out_split_of_one_example_is_measured_all_the_same(crew: Crew) -> None:
+    assert crew(_tiny_held_out)[0] == pytest.approx(_tiny_held_out(), rel=1e-12)
