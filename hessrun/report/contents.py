@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from hessrun.report import article, prose, tables
 from hessrun.report.chart import Chart
@@ -13,13 +14,13 @@ from hessrun.report.document import Illustration, Section
 from hessrun.report.draw import Picture, draw
 from hessrun.report.figures import figures
 from hessrun.report.groups import Group
-from hessrun.report.interactive import interactive
+from hessrun.report.interactive import interactive, points_a_series
 from hessrun.report.jobs import Spread
 from hessrun.report.looks import Look
 from hessrun.report.looks import looks as looks_of
 from hessrun.report.reading import Progress
 from hessrun.report.runs_table import runs_table
-from hessrun.report.slider import slider
+from hessrun.report.slider import points_a_spectrum, slider
 from hessrun.report.spectra_figures import spectra_charts
 
 Drawing = Chart | DensityMap
@@ -42,7 +43,9 @@ def contents(
     every = [*overall, *tested, *(drawing for drawings in own for drawing in drawings)]
     looks = looks_of(_labels(groups, every))
     pictures = zip(progress(every), spread(partial(_picture, looks=looks), every), strict=True)
-    shown = {drawing.name: _illustration(drawing, picture, looks) for drawing, picture in pictures}
+    points = points_a_series([drawing for drawing in every if isinstance(drawing, Chart)])
+    shown = {drawing.name: _illustration(drawing, picture, looks, points) for drawing, picture in pictures}
+    eigenvalues = points_a_spectrum(groups)
 
     def illustrated(drawings: Sequence[Drawing]) -> list[Illustration]:
         return [shown[drawing.name] for drawing in drawings]
@@ -52,7 +55,7 @@ def contents(
         Section("The write-up's assertions", tables=[claims_table(claims)]),
         *([Section("Figures of the assertions", [], illustrated(tested))] if tested else []),
         *(
-            _problem(group, f"problem{index}", illustrated(drawings))
+            _problem(group, f"problem{index}", illustrated(drawings), slider(group, points=eigenvalues))
             for index, (group, drawings) in enumerate(zip(groups, own, strict=True), start=1)
         ),
         Section("All runs", tables=[runs_table(groups)]),
@@ -94,11 +97,11 @@ def _picture(drawing: Drawing, looks: Mapping[str, Look]) -> Picture:
     return draw(drawing, looks) if isinstance(drawing, Chart) else draw_map(drawing)
 
 
-def _illustration(drawing: Drawing, picture: Picture, looks: Mapping[str, Look]) -> Illustration:
-    return Illustration(picture, interactive(drawing, looks) if isinstance(drawing, Chart) else None)
+def _illustration(drawing: Drawing, picture: Picture, looks: Mapping[str, Look], points: int) -> Illustration:
+    return Illustration(picture, interactive(drawing, looks, points=points) if isinstance(drawing, Chart) else None)
 
 
-def _problem(group: Group, prefix: str, illustrations: list[Illustration]) -> Section:
+def _problem(group: Group, prefix: str, illustrations: list[Illustration], spectra: dict[str, Any] | None) -> Section:
     made = [
         tables.results(group, f"{prefix}-results"),
         tables.costs(group, f"{prefix}-costs"),
@@ -110,5 +113,5 @@ def _problem(group: Group, prefix: str, illustrations: list[Illustration]) -> Se
         [prose.setting(group)],
         illustrations,
         [table for table in made if table is not None],
-        spectra=slider(group),
+        spectra=spectra,
     )

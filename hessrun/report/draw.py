@@ -20,6 +20,7 @@ from hessrun.report.ticks import tick_plainly
 SETTINGS: Any = {
     "svg.hashsalt": "hessrun",
     "svg.fonttype": "path",
+    "pdf.compression": 3,
     "font.size": 9,
     "axes.grid": True,
     "grid.alpha": 0.3,
@@ -131,7 +132,7 @@ def render(figure: Figure, name: str, caption: str) -> Picture:
     options: dict[str, dict[str, Any]] = {
         "svg": {"metadata": {"Date": None}},
         "pdf": {"metadata": {"CreationDate": None}},
-        "png": {"pil_kwargs": {"compress_level": 3}},
+        "png": {"pil_kwargs": {"compress_level": 1}},
     }
     files = {}
     for kind, own in options.items():

@@ -1,6 +1,6 @@
 """A chart as the page draws it: for each panel the traces and the layout of a plotly figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from hessrun.report.drawable import drawable, thinned
 from hessrun.report.groups import Array
 from hessrun.report.looks import Look, grey
 
-_POINTS = 400  # of a series in the page
+_MOST_POINTS, _FEWEST_POINTS = 400, 40  # of a series in the page
+_PAGE_POINTS = 80_000  # of all series of a page, some 50 bytes each with their bands
 _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 _WORDS = {"solid": "solid", "dashed": "dash", "dotted": "dot"}
 _SYMBOLS = {
@@ -25,31 +26,37 @@ _SYMBOLS = {
 }
 
 
-def interactive(chart: Chart, looks: Mapping[str, Look]) -> dict[str, Any]:
+def points_a_series(charts: Sequence[Chart]) -> int:
+    """How many points each series of these charts may have, so that one page can carry them all."""
+    count = sum(len(panel.series) for chart in charts for panel in chart.panels)
+    return min(_MOST_POINTS, max(_FEWEST_POINTS, _PAGE_POINTS // max(1, count)))
+
+
+def interactive(chart: Chart, looks: Mapping[str, Look], *, points: int = _MOST_POINTS) -> dict[str, Any]:
     """The chart as JSON: its name, caption and panels.
 
     A panel has `axis`, `title`, and plotly's `data` and `layout`. plotly has no symlog axis: values are given as they
-    are, `scales` says how each axis is to be drawn, and the page's script places them.
+    are, `scales` says how each axis is to be drawn, and the page's script places them. points: of a series, at most.
     """
     return {
         "name": chart.name,
         "caption": chart.caption,
-        "panels": [_panel(panel, looks) for panel in chart.panels],
+        "panels": [_panel(panel, looks, points) for panel in chart.panels],
     }
 
 
 def numbers(values: Array) -> list[float | None]:
-    """Values with six significant digits; None for what is not finite."""
-    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=float)]
+    """Values with five significant digits; None for what is not finite."""
+    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=float)]
 
 
-def _panel(panel: Panel, looks: Mapping[str, Look]) -> dict[str, Any]:
+def _panel(panel: Panel, looks: Mapping[str, Look], points: int) -> dict[str, Any]:
     data: list[dict[str, Any]] = []
     greys = 0
     for series in panel.series:
         look = looks.get(series.entry) or grey(greys)
         greys += series.entry not in looks
-        data += _traces(panel, series, look)
+        data += _traces(panel, series, look, points)
     return {
         "axis": panel.axis,
         "title": panel.title,
@@ -79,10 +86,10 @@ def _type(scale: Scale) -> str:
     return "log" if scale == "log" else "linear"
 
 
-def _traces(panel: Panel, series: Series, look: Look) -> list[dict[str, Any]]:
+def _traces(panel: Panel, series: Series, look: Look, points: int) -> list[dict[str, Any]]:
     """The line, and before it its band; `meta` names the entry that a click in a legend toggles."""
     x, y = drawable(series.x), drawable(series.y)
-    kept = thinned(y, _POINTS)
+    kept = thinned(y, points)
     dash = _WORDS.get(series.dash) or _DASHES[look.dash]
     modes = {"line": "lines", "points": "markers", "both": "lines+markers"}
     line: dict[str, Any] = {

@@ -10,7 +10,7 @@ from hessrun.report.document import TITLE, Illustration, Section
 from hessrun.report.draw import Picture
 from hessrun.report.looks import Look
 
-_STATIC_BYTES = 5_000_000  # of pictures within the page; a page is to stay below 15 MB, 5 of which are plotly's script
+_STATIC_BYTES = 2_500_000  # of pictures within the page; a page is to stay below 15 MB, 5 of which are plotly's script
 
 
 def html(sections: list[Section], looks: Mapping[str, Look]) -> str:

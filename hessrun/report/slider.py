@@ -1,6 +1,7 @@
 """The spectra of a problem as the page's slider moves through them: at each probed step sorted, and as a density."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,24 @@ from hessrun.report.groups import Array, Group
 from hessrun.report.interactive import numbers
 from hessrun.report.spectra_figures import probed
 
-_POINTS = 200  # of a sorted spectrum
-_STEPS = 24  # of a run
+_MOST_POINTS, _FEWEST_POINTS = 200, 30  # of a sorted spectrum
+_PAGE_POINTS = 100_000  # of all spectra of a page
+_STEPS = 16  # of a run
 _A_CELL = 4  # points of the density's grid
 
 
-def slider(group: Group) -> dict[str, Any] | None:
+def points_a_spectrum(groups: Sequence[Group]) -> int:
+    """How many eigenvalues of each spectrum one page can carry for all these problems."""
+    count = sum(min(_STEPS, len(entry.runs[0].spectra)) for group in groups for entry in group.entries)
+    return min(_MOST_POINTS, max(_FEWEST_POINTS, _PAGE_POINTS // max(1, count)))
+
+
+def slider(group: Group, *, points: int = _MOST_POINTS) -> dict[str, Any] | None:
     """The first run of each optimizer that has been probed twice or more; None where there is none.
 
     `runs`: each with `entry` and `probes`; a probe has its step, `ranks` and `values` of the eigenvalues, `shares` per
     decade at the positions `grid`, and facts. `threshold`: up to which the axis of the eigenvalues is linear.
+    points: of a sorted spectrum, at most.
     """
     seen = []
     for entry in group.entries:
@@ -43,7 +52,7 @@ def slider(group: Group) -> dict[str, Any] | None:
             {
                 "entry": entry.label,
                 "seed": entry.runs[0].manifest.get("seed"),
-                "probes": [_probe(s, decades) for s in spectra],
+                "probes": [_probe(s, decades, points) for s in spectra],
             }
             for entry, spectra in seen
         ],
@@ -60,11 +69,11 @@ def _cells(values: Array, of: Any) -> Array:
     return np.asarray(of(padded.reshape(-1, _A_CELL), axis=1), dtype=float)
 
 
-def _probe(s: Spectrum, decades: Decades) -> dict[str, Any]:
+def _probe(s: Spectrum, decades: Decades, points: int) -> dict[str, Any]:
     """One spectrum: of many exact eigenvalues, evenly spaced ranks; of ends alone, the ranks they have."""
     if s.eigenvalues.size:
         values = np.sort(s.eigenvalues)
-        at = np.unique(np.linspace(0, values.size - 1, min(_POINTS, values.size)).round().astype(int))
+        at = np.unique(np.linspace(0, values.size - 1, min(points, values.size)).round().astype(int))
         ranks, values = at + 1, values[at]
     else:
         values = np.concatenate([s.smallest, s.largest[::-1]])
