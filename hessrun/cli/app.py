@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hessrun import ranks
+from hessrun.cli.folders import require_below
 from hessrun.cli.listing import groups
 from hessrun.cli.messages import one_line
 from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE, JobOutcome
@@ -96,8 +98,10 @@ def register_own_experiments(words: Sequence[str]) -> None:
     values = [word.removeprefix("experiment=") for word in words if word.startswith("experiment=")]
     for name in [part.strip("\"' ") for value in values for part in value.split(",")]:
         if name not in ("", "null", *known) and not nearest(name, known):
+            require_below(name)
+            group, _, last = f"experiment/{name}".rpartition("/")
             ConfigStore.instance().store(
-                group="experiment", name=name, node={"experiment": name}, package="_global_", provider="hessrun"
+                group=group, name=last, node={"experiment": name}, package="_global_", provider="hessrun"
             )
 
 
@@ -112,6 +116,7 @@ def _refuse_unknown_flags(words: Sequence[str]) -> None:
 @hydra.main(version_base="1.3", config_path="pkg://hessrun.conf", config_name="config")
 def _task(config: DictConfig) -> JobOutcome:
     """One run. It never raises: Hydra would add lines of its own, and end a sweep."""
+    began = time.perf_counter()
     choices = {key.split("@")[0]: str(name) for key, name in HydraConfig.get().runtime.choices.items()}
     try:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -119,7 +124,11 @@ def _task(config: DictConfig) -> JobOutcome:
         outcome = _refused(choices, one_line(error, ()))
     else:
         outcome = _run(resolved, choices)
-    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        from hessrun.cli.sweep_progress import note
+
+        note(outcome, choices.get("optimizer", ""), time.perf_counter() - began)
+    else:
         OUTCOMES.found.append(outcome)
     return outcome
 

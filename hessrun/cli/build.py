@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
 from hessrun.cli.device import device_of, dtype_of, set_threads
+from hessrun.cli.folders import require_below
 from hessrun.cli.foreign import is_foreign, make_foreign
 from hessrun.cli.instantiate import check_keys, locate, make, make_partial
 from hessrun.errors import OptionError
@@ -89,11 +90,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     for name in ("outputs", "experiment"):
         if not isinstance(config[name], str) or not config[name]:
             raise OptionError(f"{name}={config[name]!r}: must be a folder's name.")
-    place = PurePath(config["experiment"])
-    if place.is_absolute() or ".." in place.parts or not place.parts:
-        raise OptionError(
-            f"experiment={config['experiment']!r}: must stay below outputs: a name, or names with / between."
-        )
+    require_below(config["experiment"])
     _check_protocol(config["target"], config["protocol"])
     dtype, device = dtype_of(config["dtype"]), device_of(config["device"])
     set_threads(config["threads"])
@@ -126,6 +123,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
         "suite": config["protocol"]["suite"],
         "role": config["protocol"]["role"],
         **provenance(problem.x0.device),
+        "concurrent": _launcher(choices) != "basic",
         "warnings": _warnings(choices),
     }
     return Experiment(
@@ -150,8 +148,12 @@ def _check_protocol(target: object, protocol: Mapping[str, Any]) -> None:
         raise OptionError(f"protocol.suite={protocol['suite']!r}: must be a suite's name, or null.")
 
 
+def _launcher(choices: Mapping[str, str]) -> str:
+    return choices.get("hydra/launcher", "basic")
+
+
 def _warnings(choices: Mapping[str, str]) -> list[str]:
-    launcher = choices.get("hydra/launcher", "basic")
+    launcher = _launcher(choices)
     if launcher == "basic":
         return []
     return [f"Started by the launcher {launcher}: other cells may have run beside it, and its seconds tell little."]

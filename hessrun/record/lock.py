@@ -12,26 +12,27 @@ from pathlib import Path
 from typing import IO
 
 from hessrun.errors import FolderTakenError, RecordError
+from hessrun.record.links import refuse_links
+from hessrun.record.schema import LOCK
 
 try:
     import fcntl
 except ImportError:  # no POSIX system: runs are not kept apart there
     fcntl = None  # type: ignore[assignment]
 
-NAME = ".lock"
-
 
 class FolderLock:
     """Held from its making to `release`, or to the end of the process.
 
     Raises FolderTakenError where another process holds it, naming that one; RecordError where the folder cannot be
-    written to.
+    written to, or something in it is a symbolic link that a run would write through.
     """
 
     def __init__(self, folder: Path) -> None:
         self._file: IO[str] | None = None
+        refuse_links(folder)
         try:
-            file = (folder / NAME).open("a+", encoding="utf-8")
+            file = (folder / LOCK).open("a+", encoding="utf-8")
         except OSError as error:
             raise RecordError(f"{folder}: cannot be written to ({error.strerror}).") from None
         try:
@@ -61,7 +62,7 @@ class FolderLock:
 
 def is_held(folder: Path) -> bool:
     """Some process, this one included, runs this folder's run now."""
-    path = folder / NAME
+    path = folder / LOCK
     if fcntl is None or not path.exists():
         return False
     try:

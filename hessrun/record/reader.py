@@ -44,6 +44,8 @@ class Run:
         """The spectra in the order of their steps; a damaged one is named in a warning and left out."""
         found = []
         for path in sorted((self.path / schema.SPECTRA).glob("*.npz")):
+            if not path.stem.isdecimal():  # somebody else's
+                continue
             try:
                 found.append(Spectrum.load(path))
             except RecordError as error:

@@ -27,6 +27,10 @@ CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_PREVIOUS = "checkpoint.previous.pt"
 STATUS = "status.json"
 LOG = "run.log"
+# While it runs: the lock that names the holder, bytes kept free for the last words, and a file that is not yet whole.
+LOCK = ".lock"
+RESERVE = ".reserve"
+PARTIAL = "partial.npz"
 
 
 def step_file(folder: str, step: int) -> Path:

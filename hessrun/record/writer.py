@@ -14,9 +14,7 @@ import numpy.typing as npt
 from hessrun.record import schema
 from hessrun.record.spectrum import Spectrum
 
-_RESERVE = ".reserve"
 _RESERVE_BYTES = 32768
-_PARTIAL = "partial.npz"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -59,7 +57,7 @@ def cut(folder: Path, *, step: int, trace_bytes: int) -> None:
         os.truncate(trace, trace_bytes)
     for name in (schema.SPECTRA, schema.POINTS):
         for path in (folder / name).glob("*.npz"):
-            if not path.stem.isdecimal() or int(path.stem) >= step:
+            if path.stem.isdecimal() and int(path.stem) >= step:  # another name is not ours
                 path.unlink()
 
 
@@ -77,7 +75,7 @@ class RunWriter:
         write_atomically(folder / schema.CONFIG, config)
         self._manifest = {"schema_version": schema.SCHEMA_VERSION} | dict(manifest)
         self._write_manifest()
-        self._reserve = folder / _RESERVE
+        self._reserve = folder / schema.RESERVE
         self._reserve.write_bytes(bytes(_RESERVE_BYTES))
         self._trace: TextIO = (folder / schema.TRACE).open("a", encoding="utf-8")
 
@@ -96,7 +94,7 @@ class RunWriter:
     def make_room(self) -> None:
         """Give back the disk that was held in reserve."""
         self._reserve.unlink(missing_ok=True)
-        (self.folder / _PARTIAL).unlink(missing_ok=True)
+        (self.folder / schema.PARTIAL).unlink(missing_ok=True)
 
     def sync(self) -> int:
         """Wait until all rows are on the disk; the length of the trace in bytes."""
@@ -123,7 +121,7 @@ class RunWriter:
 
     def spectrum(self, spectrum: Spectrum, x: npt.NDArray[Any]) -> None:
         """Keep what a probe saw, and the vector that it saw, [n]."""
-        partial = self.folder / _PARTIAL
+        partial = self.folder / schema.PARTIAL
         np.savez(partial, x=x)
         partial.replace(self.folder / schema.step_file(schema.POINTS, spectrum.step))
         spectrum.save(partial)

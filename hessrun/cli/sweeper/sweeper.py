@@ -1,5 +1,7 @@
 """A basic sweep whose cells all run, whatever one of them meets; the command closes it with a table."""
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -11,6 +13,7 @@ from omegaconf import DictConfig
 
 from hessrun import ranks
 from hessrun.cli.outcomes import OUTCOMES
+from hessrun.cli.side_by_side import side_by_side, value_of, with_shared_threads
 from hessrun.errors import OptionError
 
 ConfigStore.instance().store(
@@ -44,14 +47,36 @@ class HessrunSweeper(BasicSweeper):
         OUTCOMES.expected = sum(len(batch) for batch in self.overrides)
         if isinstance(self.launcher, BasicLauncher):
             _compose_once(self.hydra_context.config_loader)
+        from hessrun.cli.sweep_progress import shown
+
+        launcher = self._config.hydra.launcher
+        counts = [side_by_side(launcher, len(batch)) for batch in self.overrides]
+        self.overrides = [with_shared_threads(*pair) for pair in zip(self.overrides, counts, strict=True)]
+        cells = [words for batch in self.overrides for words in batch]
         returns, first = [], 0
-        for batch in self.overrides:
-            self.validate_batch_is_legal(batch)
-            results = self.launcher.launch(batch, initial_job_idx=first)
-            OUTCOMES.found.extend(result.return_value for result in results)
-            first += len(batch)
-            returns.append(results)
+        with shown([self._method(words) for words in cells], at_once=counts[0], show=self._shows(cells[0])):
+            for batch in self.overrides:
+                self.validate_batch_is_legal(batch)
+                results = self.launcher.launch(batch, initial_job_idx=first)
+                OUTCOMES.found.extend(result.return_value for result in results)
+                first += len(batch)
+                returns.append(results)
         return returns
+
+    @property
+    def _config(self) -> DictConfig:
+        if self.config is None:
+            raise RuntimeError("a sweeper is set up before it sweeps")
+        return self.config
+
+    def _method(self, words: Sequence[str]) -> str:
+        return value_of(words, "optimizer") or str(self._config.hydra.runtime.choices.optimizer)
+
+    def _shows(self, words: Sequence[str]) -> bool:
+        if value_of(words, "dry_run") == "true":
+            return False
+        progress = value_of(words, "progress") or str(self._config.progress)
+        return progress == "on" or (progress == "auto" and sys.stderr.isatty())
 
 
 def _compose_once(loader: ConfigLoader) -> None:
