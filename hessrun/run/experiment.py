@@ -84,7 +84,7 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
     except Exception as error:  # whatever a user's class raises is the run's outcome, not ours
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         if not isinstance(error, FolderTakenError):  # which all ranks are told of
-            ranks.leave(reason)
+            ranks.leave_unless_all(reason)
         is_misuse = isinstance(error, HessrunError) and not isinstance(error, RanksError)
         if not recording.has_started or (is_misuse and recording.last_row is None):
             raise

@@ -9,13 +9,14 @@ from hessrun import ranks
 from hessrun.cli import device
 from hessrun.errors import OptionError
 from hessrun.linalg.memory import available_bytes
+from hessrun.ranks import group
 
 
 @pytest.fixture
 def two_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process as the second of two on one machine."""
-    group = ranks._Group(ranks.Place(1, 2, 1, 2), 1.0, None, "gloo")
-    monkeypatch.setattr(ranks, "_group", group)
+    this = group.Group(ranks.Place(1, 2, 1, 2), 1.0, None, "gloo")
+    monkeypatch.setattr(group, "_joined", this)
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
