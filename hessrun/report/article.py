@@ -65,7 +65,10 @@ def results(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
         text += f", {_range(seeds)} {'seed' if max(seeds) == 1 else 'seeds'} for each optimizer"
     how = listed(f"{count} {word}" for word, count in ends.most_common())
     paragraphs = [f"{text}. They ended as follows: {how}."]
-    paragraphs += [sentence for group in groups for sentence in _main_row(group)]
+    paragraphs += [sentence for group in groups if len(group.entries) > 1 for sentence in _main_row(group)]
+    alone = sum(len(group.entries) == 1 for group in groups)
+    if alone:
+        paragraphs.append(f"On {plural(alone, 'problem')} 1 optimizer ran alone: there is nothing to compare there.")
     tested = Counter(claim.verdict for claim in claims)
     if claims:
         paragraphs.append(

@@ -8,13 +8,14 @@ import numpy as np
 
 from hessrun.record import Run
 from hessrun.report.claims.records import families, known, seeds_of
-from hessrun.report.groups import Array, Entry, Group
+from hessrun.report.groups import Array, Entry, Group, end_word
 from hessrun.report.numbers import last, median_final_loss, spread
 from hessrun.report.statistics import median_interval, slope
 
 KAPPAS = 3  # condition numbers that a growth takes
 _KAPPA = "condition_number"
-_TOLERANCES = (1e-8, 1e-6, 1e-4, 1e-2)
+_TOLERANCES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+_SPENT = ("iterations_spent", "evaluations_spent", "seconds_spent")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ def growth_of(series: Conditioned) -> Growth | None:
     for tolerance in _TOLERANCES:
         iterations = series.iterations(tolerance)
         missed = np.isinf(iterations)
+        short = [entry for entry, is_missed in zip(series.entries, missed, strict=True) if is_missed]
+        if any(end_word(run) not in _SPENT for entry in short for run in entry.compared):
+            continue  # it stopped by itself before: no budget was too small
         least = np.where(missed, made, iterations)
         usable = (least > 0) & (series.kappa <= 1.001 / tolerance)
         if usable.sum() >= KAPPAS and (usable & ~missed).sum() >= 2:

@@ -9,12 +9,13 @@ from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.condition_series import KAPPAS, conditioned, growth_interval, growth_of, series_of
-from hessrun.report.claims.records import counted, folders, known, lacking
+from hessrun.report.claims.records import counted, folders, known, lacking, power
 from hessrun.report.groups import Entry, Group, end_word
 from hessrun.report.numbers import spread
 
 _GROWS = 0.5
 _FLAT = 0.1
+_OSCILLATES = 0.1
 _SECOND_ORDER = ("newton", "newton_trust", "newton_cg", "gauss_newton", "bfgs", "dfp", "broyden", "lbfgs")
 _FAILED = ("diverged", "failed", "line_search_failed", "stalled")
 
@@ -53,7 +54,7 @@ def _by_condition(
     bound = "at least as " if growth.is_bound else "as "
     evidence = (
         f"{words} needed iterations to {growth.tolerance:g} of the first gradient norm that grow {bound}"
-        f"kappa^{growth.exponent + 0.0:.2f}: {each}."
+        f"kappa^{power(growth.exponent)}: {each}."
     )
     holds = growth.exponent >= _GROWS if grows else abs(growth.exponent) <= _FLAT and not growth.is_bound
     return Claim(
@@ -107,7 +108,7 @@ def reversals(run: Run) -> float:
 
 def condition_oscillation(groups: Sequence[Group]) -> Claim:
     """At the highest condition number a share of gradient descent's steps turn back on the one before."""
-    name, statement = "condition_oscillation", "A high condition number makes gradient steps oscillate."
+    name, statement = "condition_oscillation", "At a high condition number gradient steps can oscillate."
     correction = (
         "They oscillate along the eigenvectors of the largest eigenvalues where the learning rate is above 1 / "
         "lambda_max, and diverge above 2 / lambda_max; below, a high condition number makes them slow instead."
@@ -127,7 +128,7 @@ def condition_oscillation(groups: Sequence[Group]) -> Claim:
     return Claim(
         name,
         statement,
-        Verdict.SUPPORTED if shares[-1] > max(_FLAT, shares[0]) else Verdict.CONTRADICTED,
+        Verdict.SUPPORTED if shares[-1] > _OSCILLATES else Verdict.CONTRADICTED,
         f"Share of steps that turn back on the one before, by condition number: {each}.",
         correction,
         numbers={"share": shares[-1], "share_at_lowest": shares[0]},

@@ -108,7 +108,8 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
     decisive = [c for c in found if c.found.pairs >= SEEDS_FOR_CLAIMS]
     if not found:
         return lacking(name, statement, "0 problems hold runs of both L-BFGS and BFGS.", correction=correction)
-    largest = found[-1].group
+    chosen = max(found, key=lambda c: (c.found.pairs >= SEEDS_FOR_CLAIMS, c.group.n_parameters))
+    largest = chosen.group
     numbers: dict[str, float] = {}
     parts = []
     for key, words in _MEASURES.items():
@@ -131,7 +132,7 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
         evidence,
         correction,
         numbers=numbers,
-        interval=found[-1].found.interval,
+        interval=chosen.found.interval,
         runs=folders([run for c in found for run in c.runs]),
         chart=_chart(measured),
     )

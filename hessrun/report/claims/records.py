@@ -71,6 +71,11 @@ def interval_over(runs: Sequence[Run], values: Sequence[float]) -> tuple[float, 
     return median_interval(values) if seeds_of(runs) > 1 else None
 
 
+def power(exponent: float) -> str:
+    """Two decimals, and no minus before a zero."""
+    return f"{round(exponent, 2) + 0.0:.2f}"
+
+
 def counted(count: int, word: str) -> str:
     """`1 run`, `3 runs`."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

@@ -57,11 +57,17 @@ def test_iterations_that_do_not_grow_contradict_for_gradient_descent_and_support
 
 
 def test_a_miss_counts_with_the_iterations_that_were_made(conditioned):
-    groups = conditioned(lambda kappa: 2 * kappa, "gd", limit=1000)
-    claim = condition_gradient_descent(groups)
+    spent = {"status": lambda kappa: "iterations_spent" if 2 * kappa > 1000 else "converged"}
+    claim = condition_gradient_descent(conditioned(lambda kappa: 2 * kappa, "gd", limit=1000, **spent))
     assert claim.verdict is Verdict.SUPPORTED
     assert "at least as kappa^" in claim.evidence
     assert "a miss at 1e+03" in claim.evidence
+
+
+def test_a_tolerance_below_the_one_that_ended_the_runs_is_no_miss(conditioned):
+    claim = condition_gradient_descent(conditioned(lambda kappa: 2 * kappa, "gd", limit=1000))
+    assert claim.numbers["missed"] == 0
+    assert claim.numbers["tolerance"] > 1e-8
 
 
 @pytest.mark.parametrize("kappas", [(10.0,), (10.0, 100.0)])
