@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hessrun import ranks
+from hessrun.cli.begun import as_begun
 from hessrun.cli.build import build, identity
 from hessrun.cli.forecast import forecast
 from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE, JobOutcome
@@ -40,7 +41,10 @@ def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence
             print(f"hessrun: {line}", file=sys.stderr if found.experiment else sys.stdout)
         if found.experiment is None:
             return JobOutcome(wanted.folder.name, "skipped", found.lines[-1], 0)
-        experiment, folder = found.experiment, found.experiment.folder
+        experiment, told = as_begun(found.experiment, config)
+        if told is not None:
+            print(f"hessrun: {told}", file=sys.stderr)
+        folder = experiment.folder
         ended = run_experiment(experiment, lambda: Bar(folder.name, wanted.budget.iterations, show=show))
     except FolderTakenError as error:
         print(f"hessrun: {error}")

@@ -118,6 +118,26 @@ def test_a_larger_budget_extends_a_finished_run(tmp_path: Path, name: str) -> No
     assert job(tmp_path / "grown", name).state == "skipped"
 
 
+def test_a_run_goes_on_with_the_rows_and_spectra_that_it_was_begun_with(tmp_path: Path, monkeypatch, capsys) -> None:
+    mine = ["log_every=2", "curvature.schedule=every", "curvature.every=4", "checkpoints.steps=3"]
+    job(tmp_path / "whole", "lbfgs", *mine)
+    with monkeypatch.context() as patch:
+        cut_off(patch, at_row=4, how="after")
+        with pytest.raises(Killed):
+            job(tmp_path / "cut", "lbfgs", *mine)
+    capsys.readouterr()
+    assert job(tmp_path / "cut", "lbfgs", "log_every=3", "curvature=off").state == "finished"
+    assert "goes on with the log_every and curvature that it was begun with" in capsys.readouterr().err
+    run = the_run(tmp_path / "cut")
+    assert facts(run) == facts(the_run(tmp_path / "whole"))
+    assert (run.config["log_every"], run.config["curvature"]["every"]) == (2, 4)
+    # Anew, it is as the command says.
+    assert job(tmp_path / "cut", "lbfgs", "log_every=3", "curvature=off", "force=true").state == "finished"
+    (beside,) = [read_run(path) for path in find_runs([tmp_path / "cut"]) if path.name.endswith("-r2")]
+    assert [row["step"] for row in beside.trace] == [0, 3, 6, 9, 12, 14]
+    assert beside.spectra == []
+
+
 def test_a_state_too_large_to_keep_is_dropped_and_a_larger_budget_starts_anew(tmp_path: Path, capsys) -> None:
     job(tmp_path / "whole", "bfgs")
     job(tmp_path / "grown", "bfgs", "budget.iterations=6", "checkpoints.keep_bytes=1000")
