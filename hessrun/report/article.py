@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hessrun.report.answer import FASTER, HOWS, conclusion, lbfgs_sentence
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.comparisons import Compared, beside_baseline
-from hessrun.report.drift import DRIFT, is_concurrent, is_drifting
+from hessrun.report.drift import DRIFT, gradient_equivalents, is_concurrent, is_drifting
 from hessrun.report.groups import Entry, Group, end_word
 from hessrun.report.numbers import (
     AXES,
@@ -21,6 +21,7 @@ from hessrun.report.numbers import (
     median_final_loss,
     milliseconds_per_iteration,
     seeds_compared,
+    spread,
     target_of,
 )
 from hessrun.report.prose import amount_of, listed, mid_sentence, plural, ratio_words
@@ -202,6 +203,16 @@ def _clocks(groups: Sequence[Group]) -> str | None:
     return f"{text}, and {plural(beside, 'run')} ran beside others: their seconds carry less weight."
 
 
+def _equivalents(groups: Sequence[Group]) -> str | None:
+    """Optimizer time in units of the gradient that was timed beside it: a slow hour of the machine cancels."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for group in groups:
+        for entry in group.entries:
+            found[entry.name] += [e for run in entry.runs if math.isfinite(e := gradient_equivalents(run))]
+    parts = [f"{name} {ratio_words(spread(values).median)}" for name, values in found.items() if values]
+    return f"In reference gradients, the median run of each optimizer took: {', '.join(parts)}." if parts else None
+
+
 def _tuning(groups: Sequence[Group]) -> str | None:
     costs = tuning_costs(groups)
     if not costs:
@@ -227,7 +238,7 @@ def discussion(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
         ]
     paragraphs += [_theme(claims, "convergence"), _steps(groups), _theme(claims, "cost")]
     paragraphs += [_theme(claims, theme) for theme in ("curvature", "conditioning", "matrix", "pairs")]
-    paragraphs += [_failures(groups), _clocks(groups), _tuning(groups)]
+    paragraphs += [_failures(groups), _clocks(groups), _equivalents(groups), _tuning(groups)]
     told = set(FASTER.values())
     undecided = [c for c in claims if c.verdict is Verdict.NOT_ENOUGH_DATA and not (c.id in told and c.numbers)]
     if undecided:

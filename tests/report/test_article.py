@@ -90,6 +90,12 @@ def test_failures_are_counted_by_optimizer(race, make_run):
     assert "0 of 8 runs diverged, stalled or failed." in _said(race("gd", 40))[1]
 
 
+def test_time_is_said_in_reference_gradients_where_they_were_timed(race):
+    runs = race("gd", 40, reference_gradient_seconds=0.5)
+    assert "In reference gradients, the median run of each optimizer took: gd 80." in _said(runs)[1]
+    assert not any("In reference gradients" in text for text in _said(race("gd", 40))[1])
+
+
 def test_what_tuning_cost_is_said(race, tmp_path):
     (tmp_path / "tuning").mkdir()
     lines = [
