@@ -17,7 +17,7 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun report [RUNS...] [--out DIR] [--write-up FILE]   the comparison: figures, tables, prose, one page
   hessrun suite NAME [--dry-run]                           the cells of a YAML, each optimizer with its own settings
   hessrun tune NAME                                        the settings of a suite's methods, equal trials for each
-  hessrun status [DIR]                                     how the runs below a folder stand, also while they run
+  hessrun status [DIR] [--watch [SECONDS]]                 how the runs below a folder stand, also while they run
   hessrun spectrum RUN [--step K] [--layers 'fc*']         eigenvalues at a point that a run kept; or at the start:
   hessrun spectrum model=mlp dataset=digits                --kind gauss_newton, --method exact, lanczos or density
   hessrun list [GROUP]                                     what can be chosen: datasets, models, optimizers ...

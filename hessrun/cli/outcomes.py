@@ -13,7 +13,7 @@ class JobOutcome:
     name: the run's folder or the overrides; state: finished, diverged, failed, interrupted, skipped or refused,
     or what a dry run found;
     line: a sentence; exit_code: what the command would exit with for this cell alone.
-    loss, seconds, steps: of its last row, where there is one.
+    loss, seconds, steps: of its last row, where there is one; planned: the steps that its budget allows.
     """
 
     name: str
@@ -23,6 +23,7 @@ class JobOutcome:
     loss: float | None = None
     seconds: float | None = None
     steps: int | None = None
+    planned: int | None = None
 
 
 @dataclass

@@ -7,18 +7,27 @@ from pathlib import Path
 from hessrun.cli.arguments import parse
 from hessrun.cli.outcomes import JobOutcome
 from hessrun.cli.summary import print_table
+from hessrun.cli.watching import split, watch
 from hessrun.errors import RecordError
 from hessrun.record import Run, find_runs, read_run
 from hessrun.record.lock import is_held
 
 
 def status(arguments: Sequence[str]) -> int:
-    """One line a run, and the tally; exit code 1 where one failed or is damaged."""
-    _, paths = parse(arguments, verb="status", options=())
+    """One line a run, and the tally, with --watch again and again; exit code 1 where one failed or is damaged."""
+    seconds, words = split(arguments)
+    _, paths = parse(words, verb="status", options=("--watch",))
     if not paths and not Path("outputs").is_dir():
         raise RecordError("outputs: there is no such folder; run something first, or name a folder of runs.")
-    outcomes = [standing(folder) for folder in find_runs(paths or ["outputs"])]
-    print_table(outcomes)
+
+    def look() -> list[JobOutcome]:
+        return [standing(folder) for folder in find_runs(paths or ["outputs"])]
+
+    if seconds is None:
+        outcomes: Sequence[JobOutcome] = look()
+        print_table(outcomes)
+    else:
+        outcomes = watch(look, seconds)
     unfinished = Counter(outcome.state for outcome in outcomes)["cut off"]
     if unfinished:
         print(f"{unfinished} cut off: the same command goes on where each stood")
@@ -38,10 +47,18 @@ def standing(folder: Path) -> JobOutcome:
         state,
         str(run.status.get("reason", "")),
         1 if state == "failed" else 0,
+        planned=_planned(run),
         loss=row.get("train_loss"),
         seconds=row.get("seconds"),
         steps=row.get("step"),
     )
+
+
+def _planned(run: Run) -> int | None:
+    """The steps that the budget of a run allows, which may end before."""
+    budget = run.config.get("budget")
+    iterations = budget.get("iterations") if isinstance(budget, dict) else None
+    return iterations if isinstance(iterations, int) else None
 
 
 def _state(run: Run) -> str:

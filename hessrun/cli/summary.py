@@ -47,6 +47,8 @@ def print_table(outcomes: Sequence[JobOutcome]) -> None:
         seconds = f"{one.seconds:8.3g}" if one.seconds is not None else f"{'':>8}"
         steps = f"{one.steps:6d}" if one.steps is not None else f"{'':>6}"
         reason = f"  {one.line}" if one.state in _EXPLAINED else ""
+        if one.state == "running" and one.planned and one.steps is not None:
+            reason = f"  {one.steps / one.planned:.0%} of at most {_count(one.planned, 'step')}"
         print(f"{one.name:<{width}}  {one.state:<11}  {loss}  {seconds}  {steps}{reason}")
     tally = Counter(outcome.state for outcome in outcomes)
     print(f"{_count(len(outcomes), 'cell')}: {', '.join(f'{count} {state}' for state, count in tally.items())}")

@@ -82,6 +82,39 @@ def test_status_tells_who_runs_and_who_was_cut_off(tmp_path: Path, capsys, monke
     assert "manifest.json: damaged" in capsys.readouterr().out
 
 
+def test_status_watches_until_nothing_runs(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    process = start(tmp_path, *ENDLESS)
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            process.kill()
+            process.communicate()
+
+    try:
+        wait_for(lambda: list(tmp_path.rglob("trace.jsonl")))
+        assert main(["status", "--watch"]) == 0  # no terminal: once
+        assert "0% of at most 10,000,000 steps" in capsys.readouterr().out
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setattr("hessrun.cli.watching.time.sleep", sleep)
+        assert main(["status", "outputs", "--watch", "0.5"]) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert looks == [0.5, 0.5]
+    shown = capsys.readouterr().out.split("\x1b[2J\x1b[H")[1:]
+    assert [" running " in screen for screen in shown] == [True, True, False]
+    assert " cut off " in shown[-1]
+
+
+@pytest.mark.parametrize("words", ["--watch=0", "--watch=often", "--watch 0", "--watch=inf", "--watsh"])
+def test_status_refuses_other_intervals(words: str, capsys) -> None:
+    assert main(["status", *words.split()]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_that_tells_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     process = start(tmp_path, *ENDLESS)
