@@ -1,5 +1,6 @@
 """The folder that a report is: written whole or not at all, and never in the place of what is not a report."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from hessrun.errors import RecordError
 MARKER = "report.json"
 CACHE = ".cache"
 WRITE_UP = "write-up.md"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _OWN = frozenset({MARKER, "report.md", "report.html", "claims.json", WRITE_UP, "figures", "tables", CACHE})
 
 
@@ -31,6 +33,8 @@ def replacing(out: Path) -> Iterator[Path]:
             shutil.rmtree(out)
         work.rename(out)
     except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
         raise RecordError(
             f"{out}: cannot be written ({error.strerror}); free some disk or give another folder."
         ) from error

@@ -10,6 +10,7 @@ from hessrun.report.document import TITLE, Illustration, Section
 from hessrun.report.draw import Picture
 from hessrun.report.looks import Look
 
+_SCRIPTS = ("elements.js", "figures.js", "spectra.js", "tables.js", "start.js")
 _STATIC_BYTES = 2_500_000  # of pictures within the page; a page is to stay below 15 MB, 5 of which are plotly's script
 
 
@@ -36,7 +37,7 @@ def html(sections: list[Section], looks: Mapping[str, Look]) -> str:
         static=_static(figures),
         entries=entries,
         style=_template("report.css"),
-        script=_template("report.js"),
+        script="\n".join(map(_template, _SCRIPTS)),
         plotly=get_plotlyjs() if live or spectra else "",
         data=_json({"charts": {chart["name"]: chart for chart in live}, "spectra": spectra, "entries": entries}),
     )
