@@ -27,9 +27,9 @@ class Rows(Sequence[dict[str, Any]]):
         """The same rows as columns."""
         names = list(dict.fromkeys(chain.from_iterable(rows)))
         if all(len(row) == len(names) for row in rows) and all(list(row) == names for row in rows):
-            columns = map(list, zip(*(row.values() for row in rows), strict=True))
+            columns = [list(values) for values in zip(*(row.values() for row in rows), strict=True)]
         else:
-            columns = ([row.get(name) for row in rows] for name in names)
+            columns = [[row.get(name) for row in rows] for name in names]
         return cls({name: _floats(values) for name, values in zip(names, columns, strict=True)}, len(rows))
 
     def column(self, name: str) -> Array:
