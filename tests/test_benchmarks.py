@@ -57,6 +57,12 @@ ROWS = (
     r"order of convergence, BFGS.* -> 0 +yes",
     r"order of convergence, gradient descent.* 1 +yes",
     *(
+        rf"^gradient, 300 images, {kind} -> {dtype} .* streamed [\d.]+ ms +in memory [\d.]+ ms .*x$"
+        for kind in ("uint8", "float32")
+        for dtype in ("float32", "float64")
+    ),
+    r"^peak memory of loading and a gradient, 300 images, uint8 -> float32 ",
+    *(
         rf"^2 ranks, 200 examples, .*: {what} .* one rank [\d.]+ ms .* >= 1.7x"
         for what in ("gradient", "product", "L-BFGS")
     ),
@@ -136,6 +142,7 @@ def test_a_quick_run_of_the_curvature_prints_every_row(tmp_path):
     ("program", "section", "peer", "rows"),
     [
         ("bench", "order", "torchmin", [row for row in ROWS if row.startswith("order")]),
+        ("bench", "streaming", "torchmin", [row for row in ROWS if row.startswith(("^gradient, 300", "^peak memory"))]),
         ("bench.curvature", "exact", "pyhessian", CURVATURE_ROWS[:3]),
     ],
 )
