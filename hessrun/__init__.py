@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hessrun import curvature, optimizers, record
     from hessrun.objective import EmpiricalRisk, as_objective
     from hessrun.optimizers.as_torch import as_torch_optimizer
-    from hessrun.run import Budget, Probe, Result, minimize
+    from hessrun.run import Budget, Probe, Result
+    from hessrun.run.minimize import minimize
 
 __all__ = [
     "Budget",
