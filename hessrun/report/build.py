@@ -120,6 +120,6 @@ def _numbers(groups: list[Group], claims: list[Claim], sections: list[Section], 
         "hessrun_report": REPORT_VERSION,
         "problems": [summary(group) for group in groups],
         "claims": claims_json(claims),
-        "text": {s.title: s.paragraphs for top in sections for s in top.all if s.paragraphs},
+        "text": {top.title: {s.title: s.paragraphs for s in top.all if s.paragraphs} for top in sections},
         "missing": missing,
     }
