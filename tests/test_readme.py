@@ -33,7 +33,11 @@ def test_the_library_examples(code: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme")
+    made = tmp_path_factory.mktemp("readme")
+    (made / "mine.yaml").write_text(
+        "{base: [dataset=wine, model=linear], tuning: {trials: 2, seeds: [1000]}, cells: [{optimizer: [sgd, bfgs]}]}"
+    )
+    return made
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -12,6 +12,7 @@ from hessrun.errors import OptionError
 class Shard:
     """Examples `first` up to `stop`, of `total` in all; the ranks hold all of them, each one once.
 
+    >>> import torch
     >>> Shard(3, 5, 8).held(torch.tensor([4, 0, 3, 7]))
     tensor([1, 0])
     """
