@@ -25,6 +25,7 @@ from hessrun.report.numbers import (
     target_of,
 )
 from hessrun.report.prose import amount_of, listed, mid_sentence, plural, ratio_words
+from hessrun.report.series import row_of_series, series_of_problems, told_alone
 from hessrun.report.tables import shown
 from hessrun.report.tuning import tuning_costs
 
@@ -53,7 +54,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def results(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
-    """What was run and how it ended, and the main table in words: a sentence for each problem."""
+    """What was run and how it ended, and the main table in words: a sentence for each problem or series of them."""
     runs = [run for group in groups for run in group.runs]
     names = list(dict.fromkeys(entry.name for group in groups for entry in group.entries))
     seeds = [len(seeds_compared(entry)) for group in groups for entry in group.entries if entry.compared]
@@ -66,8 +67,10 @@ def results(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
         text += f", {_range(seeds)} {'seed' if max(seeds) == 1 else 'seeds'} for each optimizer"
     how = listed(f"{count} {word}" for word, count in ends.most_common())
     paragraphs = [f"{text}. They ended as follows: {how}."]
-    paragraphs += [sentence for group in groups if len(group.entries) > 1 for sentence in _main_row(group)]
-    alone = sum(len(group.entries) == 1 for group in groups)
+    single = told_alone(groups)
+    paragraphs += [sentence for group in single if len(group.entries) > 1 for sentence in _main_row(group)]
+    paragraphs += [row_of_series(family) for family in series_of_problems(groups)]
+    alone = sum(len(group.entries) == 1 for group in single)
     if alone:
         paragraphs.append(f"On {plural(alone, 'problem')} 1 optimizer ran alone: there is nothing to compare there.")
     tested = Counter(claim.verdict for claim in claims)

@@ -20,6 +20,7 @@ from hessrun.report.looks import Look
 from hessrun.report.looks import looks as looks_of
 from hessrun.report.reading import Progress
 from hessrun.report.runs_table import runs_table
+from hessrun.report.series import is_a_comparison, told_alone
 from hessrun.report.slider import points_a_spectrum, slider
 from hessrun.report.spectra_figures import spectra_charts
 
@@ -60,17 +61,18 @@ def contents(
         ),
         Section("All runs", tables=[runs_table(groups)]),
     ]
+    discussed = [group for group in told_alone(groups) if is_a_comparison(group)] or groups
     sections = [
         Section("Results", article.results(groups, claims), parts=results),
         Section(
             "Discussion",
             article.discussion(groups, claims),
-            parts=[Section(group.title, prose.discussion(group)) for group in groups],
+            parts=[Section(group.title, prose.discussion(group)) for group in discussed],
         ),
         Section(
             "Conclusion",
             article.conclusion(groups, claims),
-            parts=[Section(group.title, prose.conclusion(group)) for group in groups],
+            parts=[Section(group.title, prose.conclusion(group)) for group in discussed],
         ),
     ]
     careful = [Section("What is missing, and what to be careful with", missing)] if missing else []

@@ -97,9 +97,10 @@ def tail(run: Run, entry: Entry, pairs: int = _PAIRS, *, half: bool = False, nea
     return Tail(run, entry, steps[first + 1 : last], norms[first : last - 1], norms[first + 1 : last])
 
 
-def _tails(groups: Sequence[Group], names: Sequence[str], pairs: int = _PAIRS, *, near: float = _NEAR) -> list[Tail]:
+def _tails(groups: Sequence[Group], names: Sequence[str], pairs: int = _PAIRS) -> list[Tail]:
+    """The ends of the runs that came very near their minimum: farther off, a superlinear method need not show it."""
     runs = [(run, entry) for _, entry in entries_named(groups, *names) for run in entry.compared]
-    ends = [tail(run, entry, pairs, near=near) for run, entry in runs if run.state != "diverged"]
+    ends = [tail(run, entry, pairs, near=_VERY_NEAR) for run, entry in runs if run.state != "diverged"]
     return [end for end in ends if end is not None]
 
 
@@ -138,11 +139,11 @@ def newton_order(groups: Sequence[Group]) -> Claim:
         "to a minimum with a positive definite, Lipschitz continuous Hessian (Nocedal and Wright, 2006, Theorem 3.5); "
         "O(theta^2) is no order of convergence."
     )
-    by_problem = {g.title: [t for t in _tails([g], DENSE_NEWTON) if np.all(t.then < t.now)] for g in groups}
+    by_problem = {g.title: [end for end in _tails([g], DENSE_NEWTON) if np.all(end.then < end.now)] for g in groups}
     by_problem = {title: tails for title, tails in by_problem.items() if tails}
     tails = [end for ends in by_problem.values() for end in ends]
     if not tails:
-        return lacking(name, statement, _lack("Newton's method", _PAIRS), correction=correction)
+        return lacking(name, statement, _lack("Newton's method", _PAIRS, _VERY_NEAR), correction=correction)
     medians = {title: float(np.median([end.order for end in ends])) for title, ends in by_problem.items()}
     orders = [end.order for end in tails]
     reached = sum(order >= _NEWTON_ORDER for order in medians.values())
@@ -209,7 +210,7 @@ def bfgs_order(groups: Sequence[Group]) -> Claim:
     """BFGS converges superlinearly: a step near the minimum gains ever more."""
     name, statement = "bfgs_order", "BFGS converges superlinearly near a minimum."
     correction = "The write-up names no order for BFGS: it is superlinear (Dennis and Moré, 1974)."
-    by_problem = {g.title: _tails([g], ("bfgs",), _BFGS_PAIRS, near=_VERY_NEAR) for g in groups}
+    by_problem = {g.title: _tails([g], ("bfgs",), _BFGS_PAIRS) for g in groups}
     by_problem = {title: tails for title, tails in by_problem.items() if tails}
     tails = [end for ends in by_problem.values() for end in ends]
     if not tails:
