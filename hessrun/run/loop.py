@@ -74,8 +74,7 @@ class Loop:
                 self._between(state)
             self._standing = stand(self.listener, step=state.step, seconds=self._clock.seconds("optimizer"))
             if not self._is_stop(state, check_every):
-                with self._clock.on("optimizer"):
-                    state = self._advance(state, self._next_stop(state.step, check_every))
+                state = self._advance(state, self._next_stop(state.step, check_every))
                 continue
             look = self._look(state, is_check=state.step % check_every == 0)
             status = self._decide(state, look)
@@ -92,8 +91,7 @@ class Loop:
                 status = Status.STOPPED
             if status is not None:
                 return self._end(state, status)
-            with self._clock.on("optimizer"):
-                state = self._advance(state, self._next_stop(state.step, check_every))
+            state = self._advance(state, self._next_stop(state.step, check_every))
 
     def _warm_up(self) -> None:
         """One uncounted evaluation before the clock starts: the first call of everything is slower."""
@@ -152,20 +150,20 @@ class Loop:
         stops = [(step // every + 1) * every for every in (check_every, self.log_every)]
         if self.budget.iterations is not None:
             stops.append(max(step + 1, self.budget.iterations))
-        if not self.probe.is_off:
-            stops.append(next(k for k in range(step + 1, 2 * step + self.probe.every + 2) if self.probe.is_due(k)))
-        return min(stops)
+        look = self.probe.next_due(step)
+        return min(stops if look is None else [*stops, look])
 
     def _advance(self, state: State, stop: int) -> State:
         first, is_limited = state.step, self.budget.seconds is not None or self.budget.passes is not None
-        while state.step < stop and state.failure is None:
-            seconds = self._clock.running("optimizer")
-            self._standing = at = stand(self.listener, step=state.step, seconds=seconds)
-            # At the first step the listener has just been asked: what it wants by now, it gets after a step.
-            is_due = state.step > first and (at.wants_checkpoint or (is_limited and self._is_spent(state)))
-            if at.interrupted or is_due:
-                break
-            state = self.optimizer.step(self.problem, state)
+        with self._clock.on("optimizer"):
+            while state.step < stop and state.failure is None:
+                seconds = self._clock.running("optimizer")
+                self._standing = at = stand(self.listener, step=state.step, seconds=seconds)
+                # At the first step the listener has just been asked: what it wants by now, it gets after a step.
+                is_due = state.step > first and (at.wants_checkpoint or (is_limited and self._is_spent(state)))
+                if at.interrupted or is_due:
+                    break
+                state = self.optimizer.step(self.problem, state)
         return state
 
     def _passes(self) -> float:

@@ -63,6 +63,14 @@ class Probe:
             return step % self.every == 0
         return step & (step - 1) == 0
 
+    def next_due(self, step: int) -> int | None:
+        """The first step after `step` (0 or above) at which the schedule looks; None where it never does."""
+        if self.is_off:
+            return None
+        if self.schedule == "every":
+            return (step // self.every + 1) * self.every
+        return 1 << step.bit_length()
+
     def look(
         self, objective: Objective, x: Tensor, insight: Insight, memory: Tensor | None, *, step: int
     ) -> tuple[Spectrum, Tensor | None]:

@@ -66,3 +66,18 @@ def test_gradient_descent_records_its_stability_limit_and_others_none():
             QUADRATIC, X, optimizer=optimizer, budget=Budget(iterations=2), probe=Probe(kind="lanczos", eigenvalues=1)
         )
         np.testing.assert_equal([seen.stability_limit for seen in result.spectra], [limit] * len(result.spectra))
+
+
+@pytest.mark.parametrize("probe", [Probe(), Probe(schedule="every", every=3), Probe(schedule="every", every=1)])
+def test_the_next_look_is_the_first_step_that_is_due(probe: Probe) -> None:
+    for step in range(70):
+        assert probe.next_due(step) == next(k for k in range(step + 1, 200) if probe.is_due(k))
+
+
+def test_a_probe_that_is_off_is_never_due() -> None:
+    assert Probe(kind="off").next_due(7) is None
+
+
+def test_the_next_look_takes_no_longer_late_in_a_run() -> None:
+    """It is asked for at every stop: one that counts its way there would take seconds here."""
+    assert Probe().next_due(10**12) == 2**40
