@@ -13,6 +13,8 @@ except ImportError:  # no POSIX system: the host's peak is not known there
 
 # Linux, since 4.0: this forgets the process's peak so far (proc(5), clear_refs).
 _FORGET = Path("/proc/self/clear_refs")
+# Its peak there; getrusage's would hold that of the process that started this one as well.
+_STATUS, _PEAK = Path("/proc/self/status"), "VmHWM:"
 
 
 def forget_peak() -> None:
@@ -26,9 +28,20 @@ def forget_peak() -> None:
 def peak_memory() -> dict[str, int]:
     """`peak_memory_bytes`, resident on the host; on CUDA also `peak_cuda_memory_bytes`, what torch allocated."""
     found = {}
-    if resource is not None:
-        unit = 1 if sys.platform == "darwin" else 1024
-        found["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    resident = _resident()
+    if resident is not None:
+        found["peak_memory_bytes"] = resident
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         found["peak_cuda_memory_bytes"] = torch.cuda.max_memory_allocated()
     return found
+
+
+def _resident() -> int | None:
+    """The host's peak, bytes."""
+    with contextlib.suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith(_PEAK):
+                return int(line.split()[1]) * 1024
+    if resource is None:
+        return None
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
