@@ -18,7 +18,7 @@ def refuse_unfit_module(
     Batch norm that takes its statistics from the batch is refused by its type: it cannot be evaluated on one example.
     So is dropout: two masks on few examples may be the same. For all else, a few examples are evaluated twice (other
     randomness shows), then in two parts (where examples are mixed or summed, the weighted parts do not give the whole).
-    Buffers are put back.
+    Buffers are put back. Examples that are written over are refused too: others share them.
     """
     random = [name for name, part in _named(module, nn.Module) if _drops_out(part)]
     if random:
@@ -28,7 +28,9 @@ def refuse_unfit_module(
     mixing = [name for name, part in _named(module, nn.modules.batchnorm._BatchNorm) if _uses_batch_statistics(part)]
     if mixing:
         raise _mixed(mixing)
-    sample, labels = inputs[:_SAMPLE], targets[:_SAMPLE]
+    # A copy, so that a module that writes over its inputs is refused before it has.
+    sample, labels = inputs[:_SAMPLE].clone(), targets[:_SAMPLE].clone()
+    as_made = sample._version, labels._version
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.no_grad(), torch.random.fork_rng(enabled=True, devices=_devices(inputs)):
         first, second = (_value(module, loss, sample, labels) for _ in range(2))
@@ -43,6 +45,11 @@ def refuse_unfit_module(
         changed = [name for name, buffer in module.named_buffers() if not torch.equal(buffer, buffers[name])]
         for name, buffer in module.named_buffers():
             buffer.copy_(buffers[name])
+    if (sample._version, labels._version) != as_made:
+        raise ObjectiveError(
+            "The model or its loss writes over the examples: make what comes first in it a plain operation "
+            "(inplace=False)."
+        )
     if not has_graph:
         raise ObjectiveError(
             "The loss has no graph: compute it from the outputs, and these from the parameters, with torch operations, "

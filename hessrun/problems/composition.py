@@ -167,7 +167,8 @@ def _classes(split: Split | StreamedSplit, data: Data, device: torch.device | st
 
 def _refuse_unfit_output(module: nn.Module, loss: Loss, train: Examples, data: Data) -> None:
     """Raise OptionError where the model does not take the inputs, or its outputs are not what the loss takes."""
-    inputs, targets = train.chunk(0, 2)
+    # Copies: a module that writes over its inputs is refused later.
+    inputs, targets = (part.clone() for part in train.chunk(0, 2))
     name = type(module).__name__
     try:
         # A module that draws random numbers is refused later, with its own message.

@@ -104,3 +104,17 @@ def test_dropout_inside_attention_and_recurrent_layers(part, message):
 def test_a_loss_without_a_graph(loss):
     with pytest.raises(ObjectiveError, match="The loss has no graph: compute it from the outputs"):
         build(nn.Linear(2, 2), 5, loss=loss)
+
+
+def test_a_module_that_writes_over_its_inputs_is_refused_before_it_has():
+    inputs = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(4, 3)
+    kept = inputs.clone()
+    module = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 2)).double()
+    with pytest.raises(ObjectiveError, match="writes over the examples"):
+        EmpiricalRisk(module, functional.mse_loss, inputs, torch.zeros(4, 2, dtype=torch.float64))
+    assert torch.equal(inputs, kept)
+
+
+def test_a_module_that_writes_over_what_it_computed_is_fine():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.ReLU(inplace=True), nn.Linear(4, 2)).double()
+    EmpiricalRisk(module, functional.mse_loss, torch.ones(4, 3).double(), torch.zeros(4, 2, dtype=torch.float64))
