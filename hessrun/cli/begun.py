@@ -32,7 +32,7 @@ def as_begun(experiment: Experiment, config: Mapping[str, Any]) -> tuple[Experim
         experiment,
         probe=probe,
         log_every=kept.get("log_every", experiment.log_every),
-        config=yaml.safe_dump({**config, **kept}, sort_keys=False),
+        config=yaml.safe_dump({**yaml.safe_load(experiment.config), **kept}, sort_keys=False),
     )
     return going_on, (
         f"it goes on with the {' and '.join(differing)} that it was begun with; force=true runs it anew with others"

@@ -32,18 +32,21 @@ def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence
     facts = [wanted.manifest["run_id"], wanted.manifest["problem"]]
     ranks.require_same_text(json.dumps(facts), "The configuration, or the data,")
     if config["dry_run"]:
-        shown = " ".join(word for word in overrides if not word.startswith("protocol."))
+        shown = " ".join(word for word in overrides if not word.startswith(("protocol.", "dry_run=")))
         return forecast(wanted, force=config["force"], overrides=shown)
     show = config["progress"] == "on" or (config["progress"] == "auto" and sys.stderr.isatty())
     try:
-        found = claim_jointly(wanted, force=config["force"], differing=differing(config))
+        found = claim_jointly(
+            wanted,
+            force=config["force"],
+            differing=differing(config),
+            as_begun=lambda claimed: as_begun(claimed, config),
+        )
         for line in found.lines:
             print(f"hessrun: {line}", file=sys.stderr if found.experiment else sys.stdout)
         if found.experiment is None:
             return JobOutcome(wanted.folder.name, "skipped", found.lines[-1], 0)
-        experiment, told = as_begun(found.experiment, config)
-        if told is not None:
-            print(f"hessrun: {told}", file=sys.stderr)
+        experiment = found.experiment
         folder = experiment.folder
         ended = run_experiment(experiment, lambda: Bar(folder.name, wanted.budget.iterations, show=show))
     except FolderTakenError as error:

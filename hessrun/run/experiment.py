@@ -77,10 +77,7 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
     try:
         with noticing_warnings(recording.warn):
             outcome = loop.run(None if resume is None else resume.loop)
-        # A signal to one rank ends all of them. The first rank has written by now, and the others may end.
-        (number,) = ranks.largest(-1 if recording.signal is None else recording.signal)
-        signal = None if number < 0 else int(number)
-        return Ended(outcome.status, experiment.folder, outcome, recording.last_row, signal=signal)
+        return Ended(outcome.status, experiment.folder, outcome, recording.last_row, signal=_signal_to_any(recording))
     except Exception as error:  # whatever a user's class raises is the run's outcome, not ours
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         if not isinstance(error, FolderTakenError):  # which all ranks are told of
@@ -92,6 +89,16 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
         return Ended(Status.FAILED, experiment.folder, last_row=recording.last_row, error=reason)
     finally:
         recording.close()
+
+
+def _signal_to_any(recording: Recording | Following) -> int | None:
+    """The signal that ended the run, whichever rank it came to; the first rank has written by now."""
+    own = recording.signal
+    try:
+        (number,) = ranks.largest(-1 if own is None else own)
+    except RanksError:  # another one has ended since: the record is whole
+        return own
+    return None if number < 0 else int(number)
 
 
 def _listener(experiment: Experiment, progress: Callable[[], Progress]) -> Recording | Following:

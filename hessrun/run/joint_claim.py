@@ -11,12 +11,25 @@ from hessrun.run.experiment import Experiment
 from hessrun.run.store import Claim, claim
 
 
-def claim_jointly(experiment: Experiment, *, force: bool, differing: Callable[[dict[str, Any]], list[str]]) -> Claim:
-    """As `store.claim`, by rank 0 alone: the others are told, also the state to go on from, and see no folder."""
+def claim_jointly(
+    experiment: Experiment,
+    *,
+    force: bool,
+    differing: Callable[[dict[str, Any]], list[str]],
+    as_begun: Callable[[Experiment], tuple[Experiment, str | None]],
+) -> Claim:
+    """As `store.claim`, by rank 0 alone: the others are told, also the state to go on from, and see no folder.
+
+    as_begun: what is claimed, in the form in which it is to run, and a sentence where that differs from what was asked.
+    """
     own: list[Claim] = []
 
     def look() -> dict[str, Any]:
-        own.append(claim(experiment, force=force, differing=differing))
+        found = claim(experiment, force=force, differing=differing)
+        if found.experiment is not None:
+            chosen, told = as_begun(found.experiment)
+            found = Claim(chosen, found.lines if told is None else (*found.lines, told))
+        own.append(found)
         return _told(own[0]) if ranks.size() > 1 else {}
 
     told = ranks.by_writer(look, map_location=place_on(experiment.problem.x0.device))

@@ -35,7 +35,11 @@ def claim(experiment: Experiment, *, force: bool, differing: Callable[[dict[str,
     configuration.
     """
     folder = experiment.folder
-    if not (folder / MANIFEST).exists():
+    try:
+        is_new = not (folder / MANIFEST).exists()
+    except OSError as error:
+        raise RecordError(f"{folder}: cannot be looked into ({error.strerror}).") from None
+    if is_new:
         return Claim(experiment)
     if force:
         return Claim(_beside(experiment))

@@ -133,6 +133,24 @@ def test_a_signal_to_one_rank_ends_all_and_the_run_goes_on_bitwise(tmp_path: Pat
     assert torch.equal(*ends)
 
 
+def _command_elsewhere(words: list[str], folder: Path) -> tuple[int, str]:
+    """Each rank in a folder of its own, as on machines that share no disk."""
+    own = folder / str(ranks.place().rank)
+    own.mkdir(exist_ok=True)
+    os.chdir(own)
+    return _command(words)
+
+
+def test_a_run_goes_on_where_the_first_rank_alone_sees_its_folder(tmp_path: Path) -> None:
+    for size, words in ((1, ["budget.iterations=4", "log_every=2"]), (2, ["budget.iterations=9", "log_every=3"])):
+        with crew_of(size) as crew:
+            found = crew(_command_elsewhere, [*SMALL, *SLOW, *words], tmp_path)
+        assert [code for code, _ in found] == [0] * size
+    assert "goes on with the log_every that it was begun with" in found[0][1]
+    assert [row["step"] for row in the_run(tmp_path / "0").trace] == [0, 2, 4, 6, 8, 9]
+    assert list((tmp_path / "1").iterdir()) == []
+
+
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_rank_that_is_killed_ends_the_others(tmp_path: Path, killed: int) -> None:
     with crew_of(2) as crew:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hessrun.errors import TooLargeError
+from hessrun import ranks
+from hessrun.errors import RanksError, RecordError, TooLargeError
 from hessrun.linalg import memory
 from hessrun.objective.analytic import rosenbrock
 from hessrun.optimizers import BFGS, SGD, Newton
@@ -149,3 +150,22 @@ def test_the_status_says_how_much_memory_the_run_took(tmp_path) -> None:
     assert peaks[0] > 8 * 2**24
     if Path("/proc/self/clear_refs").exists():  # each run's own, not that of the process
         assert peaks[0] - peaks[1] > 4 * 2**24
+
+
+def test_a_run_whose_record_is_whole_does_not_fail_by_a_rank_that_ends_after_it(tmp_path, monkeypatch) -> None:
+    largest = ranks.largest
+
+    def gone(*values: float) -> tuple[float, ...]:
+        if values == (-1,):  # what is asked once the run has ended
+            raise RanksError("another of the 2 ranks has ended.")
+        return largest(*values)
+
+    monkeypatch.setattr(ranks, "largest", gone)
+    ended = run_experiment(experiment(tmp_path / "run"))
+    assert (ended.status, ended.signal) == (Status.ITERATIONS_SPENT, None)
+    assert read_run(tmp_path / "run").state == "finished"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_one_line(tmp_path) -> None:
+    with pytest.raises(RecordError, match=r"cannot be (looked into|written to) \(File name too long\)"):
+        run_experiment(claim(experiment(tmp_path / ("x" * 300)), force=False, differing=lambda config: []).experiment)
