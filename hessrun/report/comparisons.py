@@ -69,12 +69,10 @@ def compared(
         goal = target_of(group)
         if goal is None:
             continue
-        pairs = (
-            paired_costs(mine, other, goal[0], axis)
-            if cost is None
-            else [(cost(first, group), cost(second, group)) for first, second in paired(mine, other)]
-        )
-        found = compare(pairs)
+        if cost is None:
+            found = compare(*paired_costs(mine, other, goal[0], axis))
+        else:
+            found = compare([(cost(first, group), cost(second, group)) for first, second in paired(mine, other)])
         if found.pairs > 0:
             made.append((group, mine, other, goal[0], found))
     tests = [i for i, (*_, found) in enumerate(made) if found.pairs >= SEEDS_FOR_CLAIMS]

@@ -65,8 +65,10 @@ def ratio(mine: float, reference: float) -> float:
 class Comparison:
     """One method's costs beside another's at the same seeds.
 
-    wins, losses, ties: of the first; a miss on both sides is a tie. p: of the sign test, before any correction.
-    ratio: the median of first / second over the pairs, with its bootstrap interval, None for fewer than two pairs.
+    wins, losses, ties: of the first; a miss on both sides is a tie. undecided: pairs of which nobody knows, since one
+    run was cut short before it had spent what the other took. p: of the sign test, before any correction, the largest
+    over all ways in which the undecided pairs could have gone. ratio: the median of first / second over the pairs, nan
+    where the undecided ones leave it open, with its bootstrap interval, None for fewer than two pairs.
     """
 
     wins: int
@@ -75,24 +77,45 @@ class Comparison:
     p: float
     ratio: float
     interval: tuple[float, float] | None
+    undecided: int = 0
 
     @property
     def pairs(self) -> int:
-        return self.wins + self.losses + self.ties
+        return self.wins + self.losses + self.ties + self.undecided
 
 
-def compare(pairs: Sequence[tuple[float, float]]) -> Comparison:
-    """Compare costs paired by seed, (mine, reference), each 0 or above, infinite for a miss; nan takes a pair out."""
+def median_with_unknown(known: Sequence[float], unknown: int) -> tuple[float, tuple[float, float] | None]:
+    """The median of ratios of which `unknown` may be anything from 0 to infinity, and its bootstrap interval.
+
+    known: 0 or above, infinities allowed, without nan. The median is nan where the unknown ones leave it open; the
+    interval reaches from the lower end with all of them at 0 to the upper end with all of them infinite.
+    """
+    least, most = [*known, *[0.0] * unknown], [*known, *[math.inf] * unknown]
+    if not least:
+        return math.nan, None
+    low, high = float(np.median(least)), float(np.median(most))
+    ends = median_interval(least), median_interval(most)
+    interval = None if ends[0] is None or ends[1] is None else (ends[0][0], ends[1][1])
+    return low if low == high else math.nan, interval
+
+
+def compare(pairs: Sequence[tuple[float, float]], undecided: int = 0) -> Comparison:
+    """Compare costs paired by seed, (mine, reference), each 0 or above, infinite for a miss; nan takes a pair out.
+
+    undecided: further pairs whose outcome is not known, 0 or above.
+    """
     kept = [pair for pair in pairs if not any(map(math.isnan, pair))]
     ratios = [ratio(*pair) for pair in kept]
     wins, losses = sum(mine < other for mine, other in kept), sum(mine > other for mine, other in kept)
+    middle, interval = median_with_unknown(ratios, undecided)
     return Comparison(
         wins=wins,
         losses=losses,
         ties=len(kept) - wins - losses,
-        p=sign_test(wins, losses),
-        ratio=float(np.median(ratios)) if ratios else math.nan,
-        interval=median_interval(ratios),
+        p=max(sign_test(wins + k, losses + undecided - k) for k in range(undecided + 1)),
+        ratio=middle,
+        interval=interval,
+        undecided=undecided,
     )
 
 

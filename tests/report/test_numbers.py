@@ -7,7 +7,7 @@ import pytest
 from hessrun.report.comparisons import beside_baseline, profiles_of
 from hessrun.report.drift import drift, gradient_equivalents, is_concurrent, is_drifting
 from hessrun.report.groups import grouped
-from hessrun.report.numbers import paired, paired_costs, rounding_of, target_of
+from hessrun.report.numbers import median_cost, paired, paired_costs, rounding_of, target_of
 
 
 def test_the_target_is_the_one_given_in_advance_where_all_runs_have_it(make_run):
@@ -16,7 +16,7 @@ def test_the_target_is_the_one_given_in_advance_where_all_runs_have_it(make_run)
     runs[0].manifest["target"] = 0.6
     target, source = target_of(grouped(runs)[0])
     assert target == pytest.approx(0.5, rel=2e-6)
-    assert source.startswith("the median best training loss of gd")
+    assert source.startswith("the lowest training loss that gd reached from each of 2 seeds")
 
 
 def test_a_target_at_the_minimum_is_eased_so_that_rounding_misses_nothing(make_run):
@@ -29,9 +29,13 @@ def test_a_target_at_the_minimum_is_eased_so_that_rounding_misses_nothing(make_r
     assert found.found.ratio == 0.5
 
 
-def test_else_it_is_the_median_best_of_the_baseline_not_where_it_ended(make_run):
+def test_else_it_is_what_the_baseline_reached_from_every_seed_not_where_it_ended(make_run):
     runs = [make_run("gd", s, losses=[1.0, best, 0.9], target=None) for s, best in enumerate((0.1, 0.2, 0.3))]
-    assert target_of(grouped(runs)[0]) == (0.2, "the median best training loss of gd")
+    lost = make_run("gd", 3, losses=[1.0, 0.8, math.nan], state="diverged", status="diverged")
+    assert target_of(grouped([*runs, lost])[0]) == (
+        0.3,
+        "the lowest training loss that gd reached from each of 3 seeds",
+    )
 
 
 def test_without_a_baseline_it_is_the_worst_median_end_and_without_a_loss_there_is_none(make_run):
@@ -47,7 +51,7 @@ def test_pairs_are_by_seed_and_alike_ones_count_once(make_run):
     (group,) = grouped([*gd, *newton])
     first, second = group.entries
     assert [tuple(run.manifest["seed"] for run in pair) for pair in paired(first, second)] == [(1, 1), (2, 2)]
-    assert paired_costs(first, second, 0.3, "step") == [(math.inf, 1.0)] * 2
+    assert paired_costs(first, second, 0.3, "step") == ([(math.inf, 1.0)] * 2, 0)
     alike = [make_run(name, s, losses=[1.0, 0.5]) for name in ("gd", "newton") for s in range(4)]
     (group,) = grouped(alike)
     assert len(paired(*group.entries)) == 1
@@ -109,3 +113,29 @@ def test_gradient_equivalents_are_seconds_over_the_mean_reference(make_run):
 @pytest.mark.parametrize(("value", "said"), [(True, True), (2, True), (False, False), (1, False), (None, False)])
 def test_runs_beside_others_are_flagged(make_run, value, said):
     assert is_concurrent(make_run("gd", losses=[1.0], concurrent=value)) is said
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "known"),
+    [
+        ("iterations_spent", "finished", False),
+        ("interrupted", "interrupted", False),
+        ("stalled", "finished", True),
+        ("diverged", "diverged", True),
+    ],
+)
+def test_a_run_cut_short_before_it_spent_what_the_other_took_is_no_miss(make_run, status, state, known):
+    long = [make_run("gd", s, losses=[1.0 + s, *[0.9] * 7, 0.1], target=0.2) for s in range(2)]
+    short = [make_run("newton", s, losses=[1.0 + s, 0.5], target=0.2, status=status, state=state) for s in range(2)]
+    (group,) = grouped([*long, *short])
+    gd, newton = group.entries
+    assert paired_costs(newton, gd, 0.2, "step") == (([(math.inf, 8.0)] * 2, 0) if known else ([], 2))
+    assert paired_costs(gd, newton, 0.2, "step") == (([(8.0, math.inf)] * 2, 0) if known else ([], 2))
+    # What it did spend is a bound: a method that took less than that is ahead.
+    assert paired_costs(newton, gd, 0.95, "step")[1] == 0
+
+
+def test_more_than_half_of_the_baselines_seeds_reach_its_own_target(make_run):
+    for seeds in (1, 2, 3, 4, 10):
+        (group,) = grouped([make_run("gd", seed, losses=[2.0, 1.0 + 0.1 * seed]) for seed in range(seeds)])
+        assert math.isfinite(median_cost(group.entries[0], target_of(group)[0], "step"))

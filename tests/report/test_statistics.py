@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from hessrun.report.statistics import compare, holm, is_faster, median_interval, profiles, ratio, sign_test, slope
+from hessrun.report.statistics import (
+    compare,
+    holm,
+    is_faster,
+    is_slower,
+    median_interval,
+    median_with_unknown,
+    profiles,
+    ratio,
+    sign_test,
+    slope,
+)
 
 counts = st.integers(0, 40)
 costs = st.one_of(st.floats(0, 1e6), st.just(math.inf))
@@ -65,6 +76,24 @@ def test_a_comparison_counts_each_pair_once_and_swapping_swaps_wins_and_losses(f
     assert (one.interval is None) == (len(found) < 2)
     if one.interval is not None:
         assert one.interval[0] <= one.ratio <= one.interval[1]
+
+
+@pytest.mark.parametrize(("known", "unknown"), [(0, 8), (6, 4), (9, 2), (10, 0)])
+def test_pairs_of_unknown_outcome_count_against_whichever_side_leads(known, unknown):
+    found = compare([(1.0, 2.0)] * known, unknown)
+    assert found.pairs == known + unknown
+    ways = [binomtest(known + k, known + unknown).pvalue for k in range(unknown + 1)]
+    assert found.p == pytest.approx(max(ways))
+    assert is_faster(found, found.p) is (unknown == 0)
+    assert not is_slower(found, found.p)
+    assert found.ratio == 0.5 if known > unknown else math.isnan(found.ratio)
+
+
+def test_a_median_with_unknown_values_has_the_widest_interval():
+    assert median_with_unknown([], 0) == pytest.approx((math.nan, None), nan_ok=True)
+    assert median_with_unknown([1.0, 1.0, 1.0], 2) == (1.0, (0.0, math.inf))
+    assert math.isnan(median_with_unknown([1.0, 2.0], 1)[0])
+    assert median_with_unknown([3.0, 1.0, 2.0], 0) == (2.0, median_interval([3.0, 1.0, 2.0]))
 
 
 def test_misses_on_both_sides_are_ties_and_nan_takes_a_pair_out():

@@ -8,6 +8,7 @@ from hessrun.report.charts.preconditioned import preconditioned_sharpness
 from hessrun.report.charts.profile import performance_profiles
 from hessrun.report.charts.target import cost_to_target
 from hessrun.report.groups import Group
+from hessrun.report.series import told_alone
 
 __all__ = ["charts_of", "charts_over", "headline"]
 
@@ -22,6 +23,6 @@ def charts_of(group: Group, prefix: str) -> list[Chart]:
 
 
 def charts_over(groups: Sequence[Group]) -> list[Chart]:
-    """Those over all problems."""
-    found = [headline(groups, "headline"), performance_profiles(groups, "profiles")]
+    """Those over all problems; a series of problems has figures of its own, and no row for each in the first."""
+    found = [headline(told_alone(groups) or groups, "headline"), performance_profiles(groups, "profiles")]
     return [chart for chart in found if chart is not None]

@@ -44,7 +44,7 @@ def headline(groups: Sequence[Group], name: str) -> Chart | None:
         f"Cost to reach each problem's target beside its best first-order method ({', '.join(bases)}): 1 is as much, "
         "to the left is cheaper. Medians of ratios paired by seed, with 95% bootstrap intervals. A triangle at the "
         "right edge is a method that misses the target in the median, at the left one a baseline that does; where both "
-        "do, nothing is drawn."
+        "do, or a budget ended too early to tell, nothing is drawn."
     )
     if len(methods) < len(ran):
         caption += f" Of {len(ran)} methods, those that ran on half of the problems or more."
@@ -78,7 +78,7 @@ def _panel(
     *,
     shows_names: bool,
 ) -> Panel:
-    comparisons = [c for _, made in found for c in made if c.mine.name in offsets and not _both_miss(c)]
+    comparisons = [c for _, made in found for c in made if c.mine.name in offsets and _is_known(c)]
     edges = Edges.around([1.0, *(c.found.ratio for c in comparisons)])
     titles = short_titles([group for group, _ in found])
     rows = {group.title: len(found) - 1 - index for index, (group, _) in enumerate(found)}
@@ -95,9 +95,10 @@ def _panel(
     return Panel((one, *series), _RATIOS[axis], "", x_scale="log", y_names=names)
 
 
-def _both_miss(c: Compared) -> bool:
-    """In the median: a ratio of two infinite costs says nothing."""
-    return all(math.isinf(median_cost(entry, c.target, c.axis)) for entry in (c.mine, c.other))
+def _is_known(c: Compared) -> bool:
+    """A ratio of two costs that are infinite in the median says nothing, nor does one that budgets leave open."""
+    both_miss = all(math.isinf(median_cost(entry, c.target, c.axis)) for entry in (c.mine, c.other))
+    return not both_miss and not math.isnan(c.found.ratio)
 
 
 def _hover(c: Compared, titles: dict[str, str]) -> str:

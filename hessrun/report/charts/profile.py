@@ -31,7 +31,7 @@ def performance_profiles(groups: Sequence[Group], name: str) -> Chart | None:
     caption = (
         f"Performance profiles over {len(problems)} {'problem' if len(problems) == 1 else 'problems'} and their seeds: "
         "the share on which an optimizer reaches the target within a factor of the cheapest one's cost. Its height at "
-        "1 is how often it is the cheapest, at the right end how often it reaches the target at all."
+        "1 is how often it is the cheapest, at the right end how often it reaches the target within its budget at all."
     )
     if len(problems) < len(groups):
         caption += f" Of {len(groups)} problems these are the ones that all {len(methods)} optimizers ran on."

@@ -30,8 +30,8 @@ def cost_to_target(group: Group, name: str) -> Chart | None:
     ]  # fmt: skip
     caption = (
         f"{group.title}: cost to reach a training loss of {goal[0]:.6g}, {goal[1]}. Points are medians over seeds, "
-        "bars their 95% bootstrap intervals; triangles at the right edge count the seeds that miss the target, each an "
-        "infinite cost."
+        "bars their 95% bootstrap intervals; triangles at the right edge count the seeds that miss the target within "
+        "their budgets, each an infinite cost."
     )
     return Chart(name, caption, tuple(panels))
 

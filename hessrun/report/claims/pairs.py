@@ -8,7 +8,7 @@ import numpy as np
 from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.faster import typical_ratio, verdict_of
+from hessrun.report.claims.faster import open_words, typical_ratio, typical_words, verdict_of
 from hessrun.report.claims.records import folders, lacking
 from hessrun.report.comparisons import Compared, compared, couples
 from hessrun.report.groups import Group, column
@@ -42,7 +42,8 @@ def dfp_versus_bfgs(groups: Sequence[Group]) -> Claim:
     evidence = (
         f"On {len(decisive)} {'problem' if len(decisive) == 1 else 'problems'} BFGS reached the target in "
         f"significantly fewer iterations than DFP on {faster} and in more on {slower} (sign test over seeds, Holm's "
-        f"correction, 5%); the median ratio of BFGS to DFP is {typical:.3g}."
+        f"correction, 5%); the median cost is "
+        f"{typical_words(typical, 'that of DFP')}.{open_words(decisive)}"
     )
     return Claim(
         name,
@@ -124,6 +125,7 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
         f"By the clock it reached the target significantly sooner on {faster} and later on {slower} of {len(decisive)} "
         f"{'problem' if len(decisive) == 1 else 'problems'} with {SEEDS_FOR_CLAIMS} distinct seeds or more."
     )
+    evidence += open_words(decisive)
     numbers |= {"n": largest.n_parameters, "problems": len(found), "faster": faster, "slower": slower}
     return Claim(
         name,

@@ -1,11 +1,13 @@
 """Who is faster, of made-up runs that reach the target at known steps; pairs of quasi-Newton methods."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from hessrun.report.claims import Verdict, claims_of
-from hessrun.report.claims.faster import faster_by_clock, faster_by_iteration, faster_by_pass
+from hessrun.report.claims.faster import faster_by_clock, faster_by_iteration, faster_by_pass, verdict_of
 from hessrun.report.claims.pairs import dfp_versus_bfgs, lbfgs_over_bfgs
 
 ROWS = 41
@@ -38,6 +40,39 @@ def test_faster_by_iteration_and_slower_by_the_clock(race, groups_of):
     assert by_iteration.numbers["ratio"] == pytest.approx(0.1, abs=0.02)
     assert faster_by_clock(groups).verdict is Verdict.CONTRADICTED
     assert faster_by_pass(groups).numbers["ratio"] == pytest.approx(1.3, abs=0.3)
+
+
+def test_a_method_whose_budget_ended_early_is_not_slower_by_what_it_did_not_spend(race, groups_of):
+    cut = race("newton", 4)
+    for run in cut:
+        del run.trace[3:]  # two iterations of the four that it takes, of 100 s each
+    groups = groups_of([*race("gd", 40), *cut])
+    by_iteration = faster_by_iteration(groups)
+    assert by_iteration.verdict is Verdict.NOT_ENOUGH_DATA
+    assert by_iteration.numbers["undecided_pairs"] == 8
+    assert "In 8 of 8 pairs of runs one was cut short" in by_iteration.evidence
+    assert "nan" not in by_iteration.evidence
+    dear = groups_of([*race("gd", 40), *[replace(run, trace=_slower(run.trace, 100.0)) for run in cut]])
+    assert faster_by_clock(dear).verdict is Verdict.CONTRADICTED
+
+
+def _slower(rows, factor):
+    return [row | {"seconds": factor * row["seconds"]} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("faster", "slower", "undecided", "verdict"),
+    [
+        (6, 4, 0, Verdict.SUPPORTED),
+        (5, 5, 0, Verdict.CONTRADICTED),
+        (5, 1, 4, Verdict.NOT_ENOUGH_DATA),  # the four could make it nine
+        (0, 5, 5, Verdict.CONTRADICTED),
+        (0, 0, 3, Verdict.NOT_ENOUGH_DATA),
+    ],
+)
+def test_what_is_undecided_could_tip_the_verdict(faster, slower, undecided, verdict):
+    made = [(True, False)] * faster + [(False, True)] * slower + [(False, False)] * undecided
+    assert verdict_of([SimpleNamespace(is_faster=f, is_slower=s) for f, s in made]) is verdict
 
 
 def test_five_seeds_are_too_few(race, groups_of):
