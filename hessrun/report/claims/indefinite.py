@@ -37,9 +37,11 @@ def hessian_indefinite(groups: Sequence[Group]) -> Claim:
         "It may be indefinite there, and need not: that of a convex loss, such as softmax regression, has no negative "
         "eigenvalue anywhere."
     )
-    probed = _probed(groups)
+    probed = _probed([group for group in groups if group.n_examples > 1])
     if not probed:
-        return lacking(name, statement, _NO_SPECTRUM, correction=correction)
+        return lacking(
+            name, statement, "0 spectra of a whole Hessian of a training loss are recorded.", correction=correction
+        )
     by_problem: dict[str, list[bool]] = defaultdict(list)
     for group, _, spectra in probed:
         by_problem[group.title].append(spectra[0].is_indefinite)
