@@ -7,6 +7,7 @@ could otherwise lock a file that has no name any more. Network file systems may 
 import contextlib
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,9 @@ try:
     import fcntl
 except ImportError:  # no POSIX system: runs are not kept apart there
     fcntl = None  # type: ignore[assignment]
+
+# Seconds: who merely looks whether it is held holds it for far less.
+_PATIENCE = 0.2
 
 
 class FolderLock:
@@ -36,8 +40,7 @@ class FolderLock:
         except OSError as error:
             raise RecordError(f"{folder}: cannot be written to ({error.strerror}).") from None
         try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError:
             holder = _read(file)
             file.close()
@@ -66,13 +69,27 @@ def is_held(folder: Path) -> bool:
     if fcntl is None or not path.exists():
         return False
     try:
-        with path.open("r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with path.open(encoding="utf-8") as file:
+            # Shared, so that two who look do not see each other.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
     return False
+
+
+def _lock(file: IO[str]) -> None:
+    """Raises BlockingIOError where another process holds it, and not only looks whether it is held."""
+    until = time.monotonic() + _PATIENCE
+    while fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PATIENCE / 20)
 
 
 def _now() -> str:
