@@ -20,10 +20,15 @@ _RESERVE_BYTES = 32768
 def write_atomically(path: Path, text: str) -> None:
     """Write to a temporary name beside `path`, then rename: a reader sees the old file or the new one."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)
 
 
@@ -93,8 +98,9 @@ class RunWriter:
 
     def make_room(self) -> None:
         """Give back the disk that was held in reserve."""
-        self._reserve.unlink(missing_ok=True)
-        (self.folder / schema.PARTIAL).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that has become read-only, or is gone
+            self._reserve.unlink(missing_ok=True)
+            (self.folder / schema.PARTIAL).unlink(missing_ok=True)
 
     def sync(self) -> int:
         """Wait until all rows are on the disk; the length of the trace in bytes."""

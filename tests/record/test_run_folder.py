@@ -1,7 +1,9 @@
 """What a writer leaves, a reader gets back; damage is named."""
 
+import errno
 import json
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 from hessrun.errors import RecordError
 from hessrun.record import COLUMNS, SCHEMA_VERSION, RunWriter, Spectrum, find_runs, read_run, read_runs
 from hessrun.record.schema import step_file
+from hessrun.record.writer import write_atomically
 
 ROWS = [{"step": k, "train_loss": 1 / (k + 1), "test_loss": math.nan, "note": "x"} for k in range(4)]
 
@@ -120,3 +123,16 @@ def test_a_damaged_spectrum_is_left_out_with_a_warning(folder, cut):
 
 def test_columns_have_names_of_their_own():
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
+
+
+def test_a_small_file_that_cannot_be_written_leaves_nothing_beside_the_old_one(tmp_path, monkeypatch) -> None:
+    write_atomically(tmp_path / "status.json", "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(tmp_path / "status.json", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+    assert (tmp_path / "status.json").read_text() == "old"

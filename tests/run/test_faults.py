@@ -309,3 +309,23 @@ def test_a_lock_cannot_be_a_link(tmp_path) -> None:
     with pytest.raises(RecordError, match="is a symbolic link"):
         FolderLock(tmp_path / "run")
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_disk_that_is_gone_at_the_end_of_a_cell_leaves_the_next_ones(command, monkeypatch) -> None:
+    write, unlink = RunWriter.row, Path.unlink
+
+    def row(self: RunWriter, values: dict) -> None:
+        if "-s1-" in self.folder.name and values["step"] == 3:
+            raise OSError(errno.EROFS, "Read-only file system")
+        write(self, values)
+
+    def removed(self: Path, missing_ok: bool = False) -> None:
+        if "-s1-" in str(self) and self.name == ".reserve":
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(RunWriter, "row", row)
+    monkeypatch.setattr(Path, "unlink", removed)
+    code, shown, told = sweep(command)
+    assert (code, states(shown)) == (1, ["finished", "failed", "finished"])
+    assert "Read-only file system" in told
