@@ -12,6 +12,7 @@ from hessrun.record import Spectrum
 from hessrun.record.schema import LOG
 from hessrun.run.listener import Outcome
 from hessrun.run.signals import Signals
+from hessrun.status import Status
 
 
 class Following:
@@ -59,7 +60,8 @@ class Following:
         pass
 
     def ended(self, outcome: Outcome) -> None:
-        self._reference_gradient()
+        if outcome.status is not Status.INTERRUPTED:
+            self._reference_gradient()
 
     def failed(self, reason: str, trace: str) -> None:
         """Add the traceback to run.log, where this rank sees the folder; rank 0 is told the reason."""

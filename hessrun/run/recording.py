@@ -66,7 +66,8 @@ class CheckpointPlan:
 class Recording:
     """Writes the folder, once the start has been evaluated. SIGINT and SIGTERM end the run after its step.
 
-    reference_gradient: times one, in seconds, before the run and after it; a run that goes on keeps the first one.
+    reference_gradient: times one, in seconds, before the run and after it, unless a signal ends it; a run that
+        goes on keeps the first one.
     """
 
     def __init__(
@@ -210,13 +211,14 @@ class Recording:
         final = checkpoint.final(outcome.steps, outcome.x, outcome.best.x)
         checkpoint.save(self._folder, final if kept is None else kept | final)
         checkpoint.drop_previous(self._folder)
-        self._status(
-            outcome.status,
-            steps=outcome.steps,
-            seconds=outcome.seconds,
-            best_loss=float(outcome.best.value),
-            reference_gradient_seconds=self._reference_gradient(),
-        )
+        facts: dict[str, Any] = {
+            "steps": outcome.steps,
+            "seconds": outcome.seconds,
+            "best_loss": float(outcome.best.value),
+        }
+        if outcome.status is not Status.INTERRUPTED:  # who waits for it to end is not kept by one gradient more
+            facts[REFERENCE_GRADIENT] = self._reference_gradient()
+        self._status(outcome.status, **facts)
 
     def failed(self, reason: str, trace: str) -> None:
         """Keep the traceback in run.log and the reason in status.json, in the room that was held for them."""

@@ -35,5 +35,6 @@ class Signals:
     def release(self) -> None:
         """Put back what was there before."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # None is one that no Python code has set; it cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}

@@ -1,7 +1,10 @@
 """The gradient that is timed before and after a run: on record, and without a trace in the run."""
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from hessrun.optimizers import SGD
 from hessrun.record import read_run
 from hessrun.record.protocol import PROTOCOL, VERSIONS
 from hessrun.run import run_experiment
+from hessrun.run.recording import Recording
 from hessrun.run.reference_gradient import reference_gradient_seconds
 
 KEY = "reference_gradient_seconds"
@@ -59,6 +63,19 @@ def test_a_run_that_goes_on_keeps_the_first(tmp_path: Path, monkeypatch: pytest.
     run_experiment(subject)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())[KEY] == 7.0
     assert read_run(tmp_path / "run").status[KEY] == 1.0
+
+
+def test_a_signal_does_not_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Recording.row
+
+    def interrupted(self: Recording, values: dict[str, Any]) -> None:
+        row(self, values)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Recording, "row", interrupted)
+    run_experiment(experiment(tmp_path / "run"))
+    run = read_run(tmp_path / "run")
+    assert (run.state, KEY in run.manifest, KEY in run.status) == ("interrupted", True, False)
 
 
 def test_each_version_of_the_protocol_is_described() -> None:
