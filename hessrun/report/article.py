@@ -27,6 +27,7 @@ from hessrun.report.numbers import (
 from hessrun.report.prose import amount_of, listed, mid_sentence, plural, ratio_words
 from hessrun.report.series import row_of_series, series_of_problems, told_alone
 from hessrun.report.tables import shown
+from hessrun.report.titles import short_titles
 from hessrun.report.tuning import tuning_costs
 
 __all__ = ["conclusion", "discussion", "lbfgs_sentence", "results"]
@@ -67,8 +68,10 @@ def results(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
         text += f", {_range(seeds)} {'seed' if max(seeds) == 1 else 'seeds'} for each optimizer"
     how = listed(f"{count} {word}" for word, count in ends.most_common())
     paragraphs = [f"{text}. They ended as follows: {how}."]
-    single = told_alone(groups)
-    paragraphs += [sentence for group in single if len(group.entries) > 1 for sentence in _main_row(group)]
+    single, titles = told_alone(groups), short_titles(groups)
+    paragraphs += [
+        sentence for group in single if len(group.entries) > 1 for sentence in _main_row(group, titles[group.title])
+    ]
     paragraphs += [row_of_series(family) for family in series_of_problems(groups)]
     alone = sum(len(group.entries) == 1 for group in single)
     if alone:
@@ -82,17 +85,19 @@ def results(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
     return paragraphs
 
 
-def _main_row(group: Group) -> list[str]:
+def _main_row(group: Group, title: str) -> list[str]:
     """A sentence on one problem: who ended lowest, and who reached the target first by each axis."""
     entries = [entry for entry in comparable(group) if math.isfinite(median_final_loss(entry))]
     if not entries:
-        return [f"On {group.title} 0 of {plural(len(group.runs), 'run')} ended with a finite training loss to compare."]
+        return [f"On {title} 0 of {plural(len(group.runs), 'run')} ended with a finite training loss to compare."]
     lowest = min(entries, key=median_final_loss)
     least = shown(median_final_loss(lowest))
-    text = f"On {group.title} {lowest.label} ended with the lowest median training loss, {least}"
+    text = f"On {title} {lowest.label} ended with the lowest median training loss, {least}"
     base = baseline(group)
     if base is not None and base is not lowest:
-        text += f", against {shown(median_final_loss(base))} of {base.label}, the lowest first-order method"
+        reference = shown(median_final_loss(base))
+        of_base = f"{base.label}, the lowest first-order method"
+        text += f", to 4 digits the same as {of_base}" if reference == least else f", against {reference} of {of_base}"
     goal = target_of(group)
     firsts = [] if goal is None or len(entries) < 2 else _firsts(entries, goal[0])
     if goal is not None and firsts:
@@ -119,18 +124,18 @@ def _faster(groups: Sequence[Group], claims: Sequence[Claim], axis: str) -> str 
     known = [c for c in found if not math.isnan(c.found.ratio)]
     ahead = [c for c in known if c.found.ratio < 1]
     behind = [c for c in known if c.found.ratio > 1]
-    titles = {c.group.title for c in found}
+    problems, titles = {c.group.title for c in found}, short_titles(groups)
     text = (
         f"{HOWS[axis]}, {len(ahead)} of {plural(len(found), 'comparison')} of a Hessian method with the first-order "
-        f"baseline, on {plural(len(titles), 'problem')}, went to the Hessian method in the median"
+        f"baseline, on {plural(len(problems), 'problem')}, went to the Hessian method in the median"
     )
     if ahead:
         best = min(ahead, key=lambda c: c.found.ratio)
-        text += f", at best {best.mine.label} on {best.group.title} ({_cost_words(best)})"
+        text += f", at best {best.mine.label} on {titles[best.group.title]} ({_cost_words(best)})"
     if behind:
         worst = max(behind, key=lambda c: c.found.ratio)
         text += f", and {len(behind)} to the baseline"
-        text += f", at worst {worst.mine.label} on {worst.group.title} ({_cost_words(worst)})"
+        text += f", at worst {worst.mine.label} on {titles[worst.group.title]} ({_cost_words(worst)})"
     text += "."
     verdicts = [claim for claim in claims if claim.id == FASTER[axis] and claim.numbers]
     return " ".join([text, *(claim.evidence for claim in verdicts)])

@@ -8,10 +8,10 @@ import numpy as np
 
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.charts.edges import Edges, Mark, dodged
-from hessrun.report.charts.titles import short_titles
 from hessrun.report.comparisons import Compared, compared
 from hessrun.report.groups import Entry, Group
 from hessrun.report.numbers import AXES, baseline, contenders, median_cost, median_final_loss
+from hessrun.report.titles import short_titles
 
 _RATIOS = {
     "step": "iterations / the baseline's",

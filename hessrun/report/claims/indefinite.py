@@ -11,6 +11,7 @@ from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.records import NEAR, counted, folders, is_near_minimum, lacking
 from hessrun.report.groups import Group, seed_of
 from hessrun.report.statistics import median_interval, sign_test
+from hessrun.report.titles import short_titles
 
 _STARTS = 3
 _MOST = 0.75
@@ -75,7 +76,7 @@ def _shares(
 
 
 def _share_chart(groups: Sequence[Group]) -> Chart | None:
-    panels = []
+    panels, titles = [], short_titles(groups)
     for group in groups:
         series = []
         for entry in group.entries:
@@ -87,7 +88,12 @@ def _share_chart(groups: Sequence[Group]) -> Chart | None:
                 series.append(Series(entry.label, entry.label, np.array(steps, dtype=float), middle, low, high, "both"))
         if series:
             panel = Panel(
-                tuple(series), "iteration", "negative eigenvalues (%)", group.title, x_scale="symlog", linthresh=1
+                tuple(series),
+                "iteration",
+                "negative eigenvalues (%)",
+                titles[group.title],
+                x_scale="symlog",
+                linthresh=1,
             )
             panels.append(panel)
     caption = "Share of eigenvalues below minus the noise floor: median, least and greatest over the runs probed there."

@@ -1,4 +1,4 @@
-"""Problems' titles short enough to stand beside an axis."""
+"""Problems' titles short enough to stand beside an axis, and in a sentence."""
 
 from collections.abc import Sequence
 
