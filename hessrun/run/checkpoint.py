@@ -34,7 +34,10 @@ class Checkpoint:
 
 
 def save(folder: Path, content: dict[str, Any]) -> None:
-    """Make `content` the newest checkpoint, and the newest one the previous."""
+    """Make `content` the newest checkpoint, and the newest one the previous.
+
+    Raises OSError where it cannot be written; both stay as they were.
+    """
     path = folder / CHECKPOINT
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -42,8 +45,11 @@ def save(folder: Path, content: dict[str, Any]) -> None:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            # Of a full disk torch says, while it handles that, that the file is not as long as it should be.
+            raise error.__context__ from None
         raise
     if path.exists():
         path.replace(folder / CHECKPOINT_PREVIOUS)

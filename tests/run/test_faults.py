@@ -329,3 +329,13 @@ def test_a_disk_that_is_gone_at_the_end_of_a_cell_leaves_the_next_ones(command, 
     code, shown, told = sweep(command)
     assert (code, states(shown)) == (1, ["finished", "failed", "finished"])
     assert "Read-only file system" in told
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_checkpoint_on_a_full_disk_says_so_and_leaves_the_one_before(tmp_path) -> None:
+    checkpoint.save(tmp_path, {"x": torch.zeros(3)})
+    (tmp_path / "checkpoint.pt.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        checkpoint.save(tmp_path, {"x": torch.zeros(100_000)})
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["x"].shape == (3,)
