@@ -142,6 +142,7 @@ def _run(words: list[str]) -> int:
         print(f"hessrun: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        ranks.leave("interrupted")  # wherever it was: the others may be elsewhere
         print("hessrun: interrupted.", file=sys.stderr)
         return 130
 

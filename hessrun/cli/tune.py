@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from hessrun import ranks
 from hessrun.cli.cells import text
 from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE
 from hessrun.cli.study import Study, Trial, open_storage
 from hessrun.cli.trial import Interrupted, run_trial
 from hessrun.cli.tuning import Arm, Plan
 from hessrun.cli.winners import Winner, read_winners, write_winners
-from hessrun.errors import HessrunError
+from hessrun.errors import HessrunError, OptionError
 from hessrun.record.lock import FolderLock
 
 
@@ -28,8 +29,11 @@ def run_tuning(plan: Plan, *, show: bool) -> tuple[dict[str, Winner], int]:
     """Run the trials that are left, in turn for all methods, and write the winners: those, and an exit code.
 
     A method whose settings are refused is named, left out, and makes the code 2; a signal ends all with its code.
-    Raises RecordError for a study that cannot be used, FolderTakenError where another process tunes there.
+    Raises RecordError for a study that cannot be used, FolderTakenError where another process tunes there, OptionError
+    for one of several ranks.
     """
+    if ranks.place().size > 1:
+        raise OptionError(f"suite {plan.suite}: has to be tuned first, by one process: hessrun tune, without torchrun.")
     plan.folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(plan.folder)
     refused: set[str] = set()

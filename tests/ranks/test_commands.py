@@ -240,6 +240,38 @@ def test_wrong_words_are_refused_by_one_voice(tmp_path: Path, words: list[str], 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_suite_that_is_not_tuned_is_for_one_process_first(tmp_path: Path) -> None:
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(
+        "base: [dataset=wine]\ncells: [{optimizer: gd, search_space: {lr: {low: 0.1, high: 1.0}}}]\n"
+        "tuning: {trials: 2, seeds: [1000]}\n"
+    )
+    with crew_of(2) as crew:
+        (code, said), (other, silence) = crew(_command, ["suite", str(suite), f"outputs={tmp_path / 'outputs'}"])
+    assert (code, other, silence) == (2, 2, "")
+    assert "has to be tuned first, by one process" in said
+    assert not (tmp_path / "outputs").exists()
+
+
+def _interrupted_alone(words: list[str]) -> tuple[int, str]:
+    """The second rank is interrupted where the first one waits for it."""
+    if ranks.place().rank == 1:
+        from hessrun.cli import job
+
+        def build(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        job.build = build
+    return _command(words)
+
+
+def test_a_rank_that_is_interrupted_before_a_run_ends_the_others(tmp_path: Path) -> None:
+    with crew_of(2) as crew:
+        (code, said), (other, _) = crew(_interrupted_alone, [*SMALL, f"outputs={tmp_path}"])
+    assert (code, other) == (1, 130)
+    assert "rank 1: interrupted" in said
+
+
 @pytest.mark.slow
 def test_torchrun_itself(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=3", "-m", "hessrun", *SMALL]
