@@ -171,7 +171,7 @@ def test_a_rank_that_is_killed_ends_the_others(tmp_path: Path, killed: int) -> N
     assert the_run(tmp_path).manifest["resumed"][0]["step"] >= 5
 
 
-@pytest.mark.parametrize("on_rank", [pytest.param(0, marks=pytest.mark.slow), 1, "null"])
+@pytest.mark.parametrize("on_rank", [*(pytest.param(rank, marks=pytest.mark.slow) for rank in (0, 1)), "null"])
 def test_a_rank_that_raises_ends_the_others_who_say_why(tmp_path: Path, on_rank: int | str) -> None:
     words = ["optimizer=gd", "optimizer._target_=test_commands.Fails", f"+optimizer.on_rank={on_rank}"]
     found = run(2, tmp_path, *words, "budget.iterations=9")
@@ -223,10 +223,10 @@ def test_a_sweep_ends_where_the_ranks_part_and_goes_on_where_all_fail_alike(
     ("words", "told"),
     [
         (["report"], "hessrun report is for one process: give the command without torchrun."),
-        (["optimizer=lbgfs"], "optimizer=lbgfs: there is none"),
+        pytest.param(*(["optimizer=lbgfs"], "optimizer=lbgfs: there is none"), marks=pytest.mark.slow),
         (["dataset=wine", "dataset.limit=1"], "each of 2 ranks needs an example, and there are 1"),
         (["-m", "seed=0,1", "hydra/launcher=joblib"], "several ranks run a sweep's cells one after the other"),
-        (["rank_timeout=0"], "rank_timeout=0: must be a finite number above 0"),
+        pytest.param(*(["rank_timeout=0"], "rank_timeout=0: must be a finite number above 0"), marks=pytest.mark.slow),
     ],
 )
 def test_wrong_words_are_refused_by_one_voice(tmp_path: Path, words: list[str], told: str) -> None:

@@ -51,7 +51,9 @@ METHODS: dict[str, Callable[[], Optimizer[Any]]] = {
 # chunks show it): for them the model is convex.
 ON_A_CONVEX_MODEL = {"newton_cg", "newton_cg_line_search"}
 # Of three ranks, the quick tests take one method of a kind.
-AT_THREE = {"sgd", "newton", "bfgs", "lbfgs", "gauss_newton", "adam"}
+AT_THREE = {"sgd", "newton", "lbfgs", "gauss_newton"}
+# What ranks do for these they do for BFGS.
+LIKE_BFGS = {"dfp", "broyden", "ssbfgs"}
 PROBES = {
     "off": lambda: Probe(kind="off"),
     "exact": lambda: Probe(kind="exact"),
@@ -107,7 +109,7 @@ def _close(found: bytes, expected: bytes, tolerance: float) -> bool:
 
 @pytest.mark.parametrize(
     ("crew", "method"),
-    [pytest.param(2, method) for method in METHODS]
+    [pytest.param(2, method, marks=pytest.mark.slow if method in LIKE_BFGS else ()) for method in METHODS]
     + [pytest.param(3, method, marks=() if method in AT_THREE else pytest.mark.slow) for method in METHODS],
     indirect=["crew"],
 )
@@ -127,6 +129,7 @@ def test_every_shipped_method_is_among_them() -> None:
     assert shipped - METHODS.keys() <= {"adamw"}
 
 
+@pytest.mark.parametrize("crew", [2, pytest.param(3, marks=pytest.mark.slow)], indirect=True)
 @pytest.mark.parametrize("probe", ["exact", "lanczos", "density"])
 def test_spectra_are_those_of_one_process(crew: Crew, probe: str) -> None:
     _, _, expected = _walked("bfgs", probe)
