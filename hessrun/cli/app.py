@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.hydra import Hydra
@@ -38,6 +38,7 @@ def run_hydra(words: Sequence[str]) -> int:
         sys.path.insert(0, os.getcwd())
     words = ["dry_run=true" if word == "--dry-run" else word for word in words]
     _refuse_unknown_flags(words)
+    words = _flags_first(words)
     register_sweeper()
     register_own_experiments(words)
     kept, sys.argv = sys.argv, ["hessrun", *words]
@@ -111,6 +112,24 @@ def _refuse_unknown_flags(words: Sequence[str]) -> None:
         name = word.partition("=")[0]
         if word.startswith("--") and not any(flag.startswith(name) for flag in flags):
             raise HessrunError(f"{name}: there is no such flag.{nearest(name, flags)} Options are written name=value.")
+
+
+def _flags_first(words: Sequence[str]) -> list[str]:
+    """The same words, so that a flag may stand between overrides: Hydra's parser stops at the first after one."""
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[assignment]
+    overrides: list[str] = parser.parse_intermixed_args(list(words)).overrides
+    left, flags = list(overrides), list[str]()
+    for word in words:
+        if left and word == left[0]:
+            left.pop(0)
+        else:
+            flags.append(word)
+    return [*flags, *overrides]
+
+
+def _refuse(line: str) -> NoReturn:
+    raise HessrunError(f"{line}. Hydra's flags: hessrun --hydra-help")
 
 
 @hydra.main(version_base="1.3", config_path="pkg://hessrun.conf", config_name="config")

@@ -70,7 +70,7 @@ class HessrunSweeper(BasicSweeper):
         return self.config
 
     def _method(self, words: Sequence[str]) -> str:
-        return value_of(words, "optimizer") or str(self._config.hydra.runtime.choices.optimizer)
+        return value_of(words, "optimizer") or str(self._config.hydra.runtime.choices.get("optimizer", ""))
 
     def _shows(self, words: Sequence[str]) -> bool:
         if value_of(words, "dry_run") == "true":
