@@ -66,7 +66,9 @@ class Study:
         arm, number = self._arm, len(self._kept)
         every = combinations(arm.space)
         if every is not None and len(every) <= arm.trials:
-            return _with_start_first(every, arm.start)[number]
+            # Those that were drawn while fewer trials were asked for may be any of them.
+            tried = [kept.params for kept in self._kept]
+            return next(found for found in _with_start_first(every, arm.start) if found not in tried)
         if number == 0 and arm.start is not None:
             return arm.start
         return self._drawn(self._kept, number)

@@ -93,9 +93,13 @@ def _parsed(arguments: Sequence[str], verb: str) -> tuple[str, _Words]:
             flags.append(word)
         else:
             overrides.append("dry_run=true" if word == "--dry-run" else word)
-    return arguments[0], _Words(
-        tuple(flags), tuple(overrides), tuning, tuple(folders), is_dry="dry_run=true" in overrides
-    )
+    return arguments[0], _Words(tuple(flags), tuple(overrides), tuning, tuple(folders), is_dry=_is_dry(overrides))
+
+
+def _is_dry(overrides: Sequence[str]) -> bool:
+    """What the last word on dry_run says, as Hydra reads it."""
+    said = [word.partition("=")[2].lower() for word in overrides if word.lstrip("+").startswith("dry_run=")]
+    return bool(said) and said[-1] == "true"
 
 
 def _run_suite(file: SuiteFile, cells: Sequence[Cell], plan: "Plan | None", words: _Words) -> int:
@@ -109,6 +113,16 @@ def _run_suite(file: SuiteFile, cells: Sequence[Cell], plan: "Plan | None", word
             return code
         if words.is_dry and not found:
             print("the cells below are shown with the settings as shipped; tuning comes first, and decides")
+        elif len(found) < len(plan.arms):
+            # As shipped they would stand in the report beside tuned ones.
+            untuned = {arm.words for arm in plan.arms if arm.name not in found}
+            left = [cell for cell in cells if seedless(cell.words) not in untuned]
+            print(
+                f"hessrun: {len(cells) - len(left)} cells of methods that are not tuned are left out", file=sys.stderr
+            )
+            cells = left
+            if not cells:
+                return code
         for arm in plan.arms:
             if arm.name in found:
                 winning[arm.words] = [f"{key}={text(value)}" for key, value in found[arm.name].overrides.items()]
@@ -145,7 +159,7 @@ def _plan(file: SuiteFile, words: _Words) -> "Plan":
 
 def _seeds(cells: Sequence[Cell], overrides: Sequence[str]) -> set[int]:
     """The seeds that the cells have, or the overrides that replace them; 0 where nobody says."""
-    given = [word for word in overrides if word.startswith("seed=")]
+    given = [word for word in overrides if word.lstrip("+").startswith("seed=")]
     words = [given[-1]] if given else [_seed_word(cell) for cell in cells]
     return {int(value) for word in words for value in _values(word) if value.isdecimal()}
 

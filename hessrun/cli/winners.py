@@ -86,5 +86,8 @@ def _entries(content: Any) -> Iterable[Winner]:
             raise ValueError(f"an entry must have the keys {', '.join(sorted(names))}")
         if not isinstance(entry["overrides"], dict):
             raise ValueError("the overrides of an entry must be a mapping")
+        for key in ("trials", "runs", "passes", "seconds", "wall_seconds"):
+            if not isinstance(entry[key], int | float) or isinstance(entry[key], bool):
+                raise ValueError(f"{key} of an entry must be a number, not {entry[key]!r}")
         best = math.inf if entry["best"] is None else float(entry["best"])
         yield Winner(**{**entry, "cell": tuple(entry["cell"]), "seeds": tuple(entry["seeds"]), "best": best})

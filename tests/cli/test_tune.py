@@ -196,6 +196,11 @@ def test_a_setting_that_diverges_is_infinite_and_one_that_is_refused_leaves_its_
     assert found["gd"].best == float("inf")
     assert "no trial ended well" in shown
     assert json.loads((TUNING / "cost.json").read_text())[0]["best"] is None
+    code, shown, told = command("suite", "small.yaml", suite={**SUITE, "cells": cells})
+    assert code == 2
+    assert "2 cells of methods that are not tuned are left out" in told
+    assert "4 cells: 4 finished" in shown
+    assert not list(Path("outputs/small").glob("adam-*"))
 
 
 def test_without_a_validation_split_the_training_loss_is_selected_on(command) -> None:
@@ -250,6 +255,31 @@ def test_a_damaged_file_is_one_line_and_moved_away_it_is_made_again(command, dam
     (TUNING / damage).unlink()
     assert command("tune", "small.yaml", "tuning.trials=2")[0] == 0
     assert tried(TUNING) == trials
+
+
+def test_more_trials_of_a_few_choices_are_those_that_are_left(command) -> None:
+    suite = {**SUITE, "cells": [{"optimizer": "newton_cg"}]}
+    for trials in (2, 4):
+        assert command("tune", "small.yaml", f"tuning.trials={trials}", suite=suite)[0] == 0
+    (found,) = tried(TUNING).values()
+    assert len({tuple(settings.items()) for settings, _ in found}) == 4
+
+
+@pytest.mark.parametrize("word", ["dry_run=True", "++dry_run=true", "--dry-run"])
+def test_a_dry_run_tunes_nothing_however_it_is_written(command, word: str) -> None:
+    suite = {**SUITE, "cells": [{"optimizer": "lbfgs"}]}
+    assert "tuning comes first" in command("suite", "small.yaml", word, suite=suite)[1]
+    assert not Path("outputs").exists()
+
+
+def test_a_winner_that_is_no_number_is_one_line(command) -> None:
+    suite = {**SUITE, "cells": [{"optimizer": "lbfgs"}]}
+    assert command("tune", "small.yaml", "tuning.trials=1", suite=suite)[0] == 0
+    path = TUNING / "winners.yaml"
+    path.write_text(path.read_text().replace("trials: 1\n", "trials: many\n"))
+    code, _, told = command("tune", "small.yaml", "tuning.trials=1", suite=suite)
+    assert code == 2
+    assert "winners.yaml: damaged (trials of an entry must be a number, not 'many')" in told
 
 
 def test_a_study_that_another_process_holds_is_left_alone(command, monkeypatch: pytest.MonkeyPatch) -> None:
