@@ -1,7 +1,7 @@
 """`hessrun list [GROUP]`: what can be chosen, with the line that each YAML begins with."""
 
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources.abc import Traversable
 
 from hessrun.errors import OptionError
@@ -19,10 +19,18 @@ def groups() -> dict[str, dict[str, str]]:
     for folder in sorted(conf_folder().iterdir(), key=lambda entry: entry.name):
         if not folder.is_dir() or folder.name.startswith("_"):
             continue
-        files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
-        if files:
-            found[folder.name] = {f.name.removesuffix(".yaml"): _comment(f) for f in files}
+        if choices := dict(sorted(_choices(folder, ""))):
+            found[folder.name] = choices
     return found
+
+
+def _choices(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
+    """Name and comment of each YAML of a folder; of one below it, with the folder's name: reference/wine."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _choices(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".yaml"):
+            yield prefix + entry.name.removesuffix(".yaml"), _comment(entry)
 
 
 def _comment(file: Traversable) -> str:

@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from hessrun.cli.listing import conf_folder
+from hessrun.cli.listing import conf_folder, groups
 from hessrun.errors import OptionError
 from hessrun.options import nearest
 
@@ -30,15 +30,7 @@ class SuiteFile:
 
 def shipped() -> list[str]:
     """The names of the suites that ship, sorted."""
-    return sorted(_names(conf_folder() / "suite", ""))
-
-
-def _names(folder: Traversable, prefix: str) -> Iterator[str]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _names(entry, f"{prefix}{entry.name}/")
-        elif entry.name.endswith(_ENDINGS[0]):
-            yield prefix + entry.name.removesuffix(_ENDINGS[0])
+    return list(groups()["suite"])
 
 
 def read_suites(name: str) -> list[SuiteFile]:

@@ -55,7 +55,9 @@ def print_table(outcomes: Sequence[JobOutcome]) -> None:
     if any(outcome.state in _AHEAD for outcome in outcomes):
         known = [one.seconds for one in outcomes if one.seconds is not None]
         rest = _count(len(outcomes) - len(known), "cell")
-        print(f"to come: about {sum(known):,.0f} s, and {rest} the like of which has not run")
+        about = [f"about {sum(known):,.0f} s"] if known else []
+        unknown = [f"{rest} the like of which has not run"] if len(known) < len(outcomes) else []
+        print(f"to come: {', and '.join(about + unknown)}")
         print("next: the same without --dry-run")
     else:
         print("next: hessrun report")

@@ -79,6 +79,8 @@ def test_a_suite_is_forecast_run_and_extended(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SUITE))
     dry = hessrun(tmp_path, "suite", "mine.yaml", "--dry-run")
     assert "7 cells: 7 new" in dry.stdout
+    assert "to come: 7 cells the like of which has not run\n" in dry.stdout
+    assert "dry_run" not in dry.stdout
     assert "optimizer=sgd optimizer.lr=0.1 seed=0" in dry.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
     done = hessrun(tmp_path, "suite", "mine.yaml")
@@ -87,7 +89,7 @@ def test_a_suite_is_forecast_run_and_extended(tmp_path: Path) -> None:
     assert "7 cells: 7 skipped" in hessrun(tmp_path, "suite", "mine.yaml").stdout
     longer = hessrun(tmp_path, "suite", "mine.yaml", "budget.iterations=5", "--dry-run").stdout
     assert "7 cells: 7 to extend" in longer
-    assert "to come: about 0 s, and 0 cells" in longer
+    assert "to come: about 0 s\n" in longer
     assert all(len(read_run(folder).trace) == 4 for folder in find_runs([tmp_path]))
 
 

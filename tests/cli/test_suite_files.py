@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hessrun.cli import suite_files
+from hessrun.cli import listing, suite_files
 from hessrun.cli.suite_files import read_suites, shipped
 from hessrun.errors import OptionError
 
@@ -31,6 +31,7 @@ def test_a_shipped_suite_may_lie_in_a_folder(tmp_path: Path, monkeypatch: pytest
     write(tmp_path / "suite", study={"parts": ["study/small"]})
     write(tmp_path / "suite" / "study", small=CELLS)
     monkeypatch.setattr(suite_files, "conf_folder", lambda: tmp_path)
+    monkeypatch.setattr(listing, "conf_folder", lambda: tmp_path)
     assert shipped() == ["study", "study/small"]
     assert [file.name for file in read_suites("study")] == ["study/small"]
     with pytest.raises(OptionError, match="Did you mean 'study/small'"):
