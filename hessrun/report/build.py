@@ -18,6 +18,7 @@ from hessrun.report.folder import CACHE, MARKER, WRITE_UP, refuse_foreign, repla
 from hessrun.report.groups import Group, grouped
 from hessrun.report.jobs import Spread, spread_over
 from hessrun.report.page import html
+from hessrun.report.pictures import Pictures
 from hessrun.report.reading import Progress, read
 from hessrun.report.summary import summary
 from hessrun.report.write_up import WriteUp, filled, read_write_up
@@ -49,8 +50,9 @@ def build(
 
     write_up: a Markdown file with places for Results, Discussion and Conclusion; a copy with these filled in comes to
     stand beside report.md. progress: wraps the iterables of runs and of figures, for example tqdm. Rows that an
-    earlier report there has read are not read again. jobs: processes, 1 or above; they are spawned, so that a script
-    that asks for more than one guards its start by `if __name__ == "__main__"`.
+    earlier report there has read are not read again, nor are its figures of the same data drawn again. jobs:
+    processes, 1 or above; they are spawned, so that a script that asks for more than one guards its start by
+    `if __name__ == "__main__"`.
     Raises RecordError, with nothing written, where `runs` hold no readable row, `out` holds anything but a report, or
     the write-up has no place to fill.
     """
@@ -68,10 +70,12 @@ def build(
         missing += cautions(groups, found)
         claims = claims_of(groups)
         with replacing(out) as work:
-            sections = _write(work, groups, claims, missing, shown, spread)
+            pictures = Pictures(out, CACHE)
+            sections = _write(work, groups, claims, missing, pictures, shown, spread)
             if to_complete is not None:
                 missing += _complete(work / WRITE_UP, to_complete, groups, claims, sections)
             cache.write(work / CACHE)
+            pictures.write(work / CACHE)
     return ReportPaths(
         out / "report.html",
         out / "report.md",
@@ -93,9 +97,15 @@ def _complete(
 
 
 def _write(
-    folder: Path, groups: list[Group], claims: list[Claim], missing: list[str], progress: Progress, spread: Spread
+    folder: Path,
+    groups: list[Group],
+    claims: list[Claim],
+    missing: list[str],
+    pictures: Pictures,
+    progress: Progress,
+    spread: Spread,
 ) -> list[Section]:
-    sections, style = contents(groups, claims, missing, progress, spread)
+    sections, style = contents(groups, claims, missing, pictures, progress, spread)
     for name in ("figures", "tables"):
         (folder / name).mkdir()
     for section in (inner for top in sections for inner in top.all):

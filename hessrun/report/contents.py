@@ -9,7 +9,7 @@ from hessrun.report.chart import Chart
 from hessrun.report.charts import charts_of, charts_over
 from hessrun.report.claims.claim import Claim
 from hessrun.report.claims_table import claims_table
-from hessrun.report.density_map import DensityMap, density_maps, draw_map
+from hessrun.report.density_map import density_maps, draw_map
 from hessrun.report.document import Illustration, Section
 from hessrun.report.draw import Picture, draw
 from hessrun.report.figures import figures
@@ -18,34 +18,36 @@ from hessrun.report.interactive import interactive, points_a_series
 from hessrun.report.jobs import Spread
 from hessrun.report.looks import Look
 from hessrun.report.looks import looks as looks_of
+from hessrun.report.pictures import Drawing, Pictures
 from hessrun.report.reading import Progress
 from hessrun.report.runs_table import runs_table
 from hessrun.report.series import is_a_comparison, told_alone
 from hessrun.report.slider import points_a_spectrum, slider
 from hessrun.report.spectra_figures import spectra_charts
 
-Drawing = Chart | DensityMap
-
 
 def contents(
     groups: Sequence[Group],
     claims: Sequence[Claim],
     missing: list[str],
+    pictures: Pictures,
     progress: Progress = iter,
     spread: Spread = map,
 ) -> tuple[list[Section], dict[str, Look]]:
     """The sections, and the looks of the optimizers in all of them.
 
-    missing: a line for each caution; progress: wraps the iterable of figures; spread: a `map` that draws them.
+    missing: a line for each caution; pictures: those that need no drawing; progress: wraps the iterable of figures;
+    spread: a `map` that draws them.
     """
     overall: list[Drawing] = [*charts_over(groups)]
     tested: list[Drawing] = [*{c.chart.name: c.chart for c in claims if c.chart is not None}.values()]
     own = [_drawings(group, f"problem{index}") for index, group in enumerate(groups, start=1)]
     every = [*overall, *tested, *(drawing for drawings in own for drawing in drawings)]
     looks = looks_of(_labels(groups, every))
-    pictures = zip(progress(every), spread(partial(_picture, looks=looks), every), strict=True)
+    draw_all = partial(spread, partial(_picture, looks=looks))
+    drawn = zip(progress(every), pictures.drawn(every, looks, draw_all), strict=True)
     points = points_a_series([drawing for drawing in every if isinstance(drawing, Chart)])
-    shown = {drawing.name: _illustration(drawing, picture, looks, points) for drawing, picture in pictures}
+    shown = {drawing.name: _illustration(drawing, picture, looks, points) for drawing, picture in drawn}
     eigenvalues = points_a_spectrum(groups)
 
     def illustrated(drawings: Sequence[Drawing]) -> list[Illustration]:

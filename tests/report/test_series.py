@@ -4,6 +4,7 @@ import pytest
 
 from hessrun.report import article
 from hessrun.report.contents import contents
+from hessrun.report.pictures import Pictures
 from hessrun.report.series import is_a_comparison, row_of_series, series_of_problems, told_alone
 
 
@@ -46,9 +47,9 @@ def test_a_series_of_one_optimizer_has_nothing_to_compare(make_run, groups_of):
     assert row_of_series(groups).endswith("1 optimizer ran alone on each.")
 
 
-def test_the_discussion_leaves_a_series_to_its_sentence(make_run, groups_of):
+def test_the_discussion_leaves_a_series_to_its_sentence(tmp_path, make_run, groups_of):
     alone = [make_run(name, losses=[1.0, 0.5], details={"n": 9}) for name in ("gd", "newton")]
     groups = groups_of([*on_quadratics(make_run), *alone])
-    sections, _ = contents(groups, [], [])
+    sections, _ = contents(groups, [], [], Pictures(tmp_path, ".cache"))
     (discussion,) = [section for section in sections if section.title == "Discussion"]
     assert len(discussion.parts) == 1

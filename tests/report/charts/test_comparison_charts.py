@@ -12,11 +12,11 @@ from hessrun.report.charts.edges import Edges, Mark, dodged
 from hessrun.report.charts.headline import headline
 from hessrun.report.charts.profile import common_methods, performance_profiles
 from hessrun.report.charts.target import cost_to_target
-from hessrun.report.titles import short_titles
 from hessrun.report.draw import draw
 from hessrun.report.groups import Group, grouped
 from hessrun.report.interactive import interactive
 from hessrun.report.looks import looks
+from hessrun.report.titles import short_titles
 
 
 def _losses(rate, count=60):
