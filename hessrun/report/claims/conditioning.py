@@ -40,7 +40,14 @@ def _by_condition(
     words = {"gd": "Gradient descent", "newton": "Newton's method"}[of]
     found = next(iter(conditioned(groups, of)), None)
     growth = None if found is None else growth_of(found)
-    if found is None or growth is None or (growth.is_bound and growth.exponent < _GROWS and grows):
+    if found is not None and growth is not None and growth.is_bound and growth.exponent < (_GROWS if grows else _FLAT):
+        what = (
+            f"{words} needed iterations that grow at least as kappa^{power(growth.exponent)}; at "
+            f"{counted(int(np.isinf(growth.iterations).sum()), 'condition number')} the budget ended first, so that "
+            "the growth itself is not known."
+        )
+        return lacking(name, statement, what, correction=correction, runs=found.runs)
+    if found is None or growth is None:
         kappas = 0 if found is None else found.kappa.size
         what = (
             f"{words} ran at {counted(kappas, 'condition number')} of one problem, and reached no common tolerance at "

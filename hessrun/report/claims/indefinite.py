@@ -156,7 +156,7 @@ def indefinite_no_minimum(groups: Sequence[Group]) -> Claim:
         "says only that the plain Newton step need not descend."
     )
     begun = [(run, spectra) for _, run, spectra in _probed(groups) if spectra[0].is_indefinite and len(spectra) > 1]
-    ended = [(run, spectra[-1]) for run, spectra in begun if is_near_minimum(run)]
+    ended = [(run, spectra[-1]) for run, spectra in begun if is_near_minimum(run, spectra[-1].step)]
     if not ended:
         what = (
             f"{counted(len(begun), 'run')} began where the Hessian is indefinite, and 0 of them ended at a stationary "

@@ -37,10 +37,11 @@ def known(run: Run, *names: str) -> tuple[Array, ...]:
     return tuple(values[finite] for values in columns)
 
 
-def is_near_minimum(run: Run) -> bool:
-    """The last gradient norm is at most `NEAR` times the first."""
-    (norms,) = known(run, "gradient_norm")
-    return bool(norms.size and norms[-1] <= NEAR * norms[0])
+def is_near_minimum(run: Run, at: int | None = None) -> bool:
+    """The last gradient norm, or the last one up to the step `at`, is at most `NEAR` times the first."""
+    steps, norms = known(run, "step", "gradient_norm")
+    seen = norms if at is None else norms[steps <= at]
+    return bool(seen.size and seen[-1] <= NEAR * seen[0])
 
 
 def precision(run: Run) -> float:

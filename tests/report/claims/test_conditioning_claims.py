@@ -64,6 +64,13 @@ def test_a_miss_counts_with_the_iterations_that_were_made(conditioned):
     assert "a miss at 1e+03" in claim.evidence
 
 
+def test_a_budget_that_ended_a_little_later_than_the_other_runs_decides_nothing(conditioned):
+    spent = {"status": lambda kappa: "iterations_spent" if kappa > 500 else "converged"}
+    claim = condition_newton(conditioned(lambda kappa: 100 if kappa > 500 else 20, "newton", limit=21, **spent))
+    assert claim.verdict is Verdict.NOT_ENOUGH_DATA
+    assert "at 1 condition number the budget ended first" in claim.evidence
+
+
 def test_a_tolerance_below_the_one_that_ended_the_runs_is_no_miss(conditioned):
     claim = condition_gradient_descent(conditioned(lambda kappa: 2 * kappa, "gd", limit=1000))
     assert claim.numbers["missed"] == 0

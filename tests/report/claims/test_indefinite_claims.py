@@ -76,6 +76,11 @@ def test_a_start_at_a_saddle_that_ends_in_a_minimum_contradicts(probed):
     assert indefinite_no_minimum(probed(DEFINITE, DEFINITE)).verdict is Verdict.NOT_ENOUGH_DATA
 
 
+def test_a_spectrum_seen_before_the_stationary_point_says_nothing_of_it(probed):
+    early = probed(SADDLE, SADDLE, norms=(1.0, 0.9, 0.8, 1e-6))  # whose last probe is at step 2
+    assert indefinite_no_minimum(early).verdict is Verdict.NOT_ENOUGH_DATA
+
+
 def test_the_formula_of_the_condition_number(probed):
     indefinite = condition_number_formula(probed(SADDLE, DEFINITE, seeds=1, optimizers=("gd",)))
     assert indefinite.verdict is Verdict.CONTRADICTED
