@@ -12,16 +12,22 @@ from hessrun.errors import RecordError
 from hessrun.record import Run, find_runs, read_run
 from hessrun.record.lock import is_held
 
+_TRIAL = "tuning: "  # before the name of a trial's run: it is no result
+
 
 def status(arguments: Sequence[str]) -> int:
-    """One line a run, and the tally, with --watch again and again; exit code 1 where one failed or is damaged."""
+    """One line a run, trials of tuning last, and the tally, with --watch again and again.
+
+    Exit code 1 where one failed or is damaged.
+    """
     seconds, words = split(arguments)
     _, paths = parse(words, verb="status", options=("--watch",))
     if not paths and not Path("outputs").is_dir():
         raise RecordError("outputs: there is no such folder; run something first, or name a folder of runs.")
 
     def look() -> list[JobOutcome]:
-        return [standing(folder) for folder in find_runs(paths or ["outputs"])]
+        found = [standing(folder) for folder in find_runs(paths or ["outputs"])]
+        return sorted(found, key=lambda outcome: outcome.name.startswith(_TRIAL))
 
     if seconds is None:
         outcomes: Sequence[JobOutcome] = look()
@@ -43,7 +49,7 @@ def standing(folder: Path) -> JobOutcome:
     row = run.trace[-1] if run.trace else {}
     state = _state(run)
     return JobOutcome(
-        folder.name,
+        _TRIAL + folder.name if run.manifest.get("role") == "tuning" else folder.name,
         state,
         str(run.status.get("reason", "")),
         1 if state == "failed" else 0,

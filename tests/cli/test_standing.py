@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessrun.cli.main import main
-from hessrun.record import find_runs, read_run, read_runs
+from hessrun.record import RunWriter, find_runs, read_run, read_runs
 from hessrun.record.reader import read_trace
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -94,7 +94,7 @@ def test_status_watches_until_nothing_runs(tmp_path: Path, capsys, monkeypatch) 
             process.communicate()
 
     try:
-        wait_for(lambda: list(tmp_path.rglob("trace.jsonl")))
+        wait_for(lambda: [trace for trace in tmp_path.rglob("trace.jsonl") if trace.stat().st_size > 0])
         assert main(["status", "--watch"]) == 0  # no terminal: once
         assert "0% of at most 10,000,000 steps" in capsys.readouterr().out
         monkeypatch.setattr("sys.stdout.isatty", lambda: True)
@@ -107,6 +107,17 @@ def test_status_watches_until_nothing_runs(tmp_path: Path, capsys, monkeypatch) 
     shown = capsys.readouterr().out.split("\x1b[2J\x1b[H")[1:]
     assert [" running " in screen for screen in shown] == [True, True, False]
     assert " cut off " in shown[-1]
+
+
+def test_status_lists_trials_of_tuning_after_the_runs(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, role in (("a/tuning/runs/trial", "tuning"), ("b/run", "reporting")):
+        with RunWriter(tmp_path / "outputs" / name, config="seed: 0\n", manifest={"role": role}) as writer:
+            writer.status(state="finished", status="converged", reason="Done.")
+    assert main(["status"]) == 0
+    _, first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("run ")
+    assert second.startswith("tuning: trial ")
 
 
 @pytest.mark.parametrize("words", ["--watch=0", "--watch=often", "--watch 0", "--watch=inf", "--watsh"])
