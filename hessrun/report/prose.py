@@ -199,12 +199,11 @@ def _to_target(group: Group, base: Entry, others: list[Entry]) -> str | None:
         return None
     parts = []
     for entry in (base, *others):
-        costs = {axis: median_cost(entry, found[0], axis) for axis in AXES}
-        if math.isfinite(costs["step"]):
-            spent = (amount_of(costs[axis], words) for axis, words in AXES.items())
-            parts.append(f"{entry.label} took {listed(spent)}")
-        else:
-            parts.append(f"{entry.label} did not reach it in the median")
+        spent, how = {axis: median_cost(entry, found[0], axis) for axis in AXES}, "took"
+        if not math.isfinite(spent["step"]):
+            spent = {axis: spread([last(run, axis) for run in entry.compared]).median for axis in AXES}
+            how = "did not reach it in the median and ended after"
+        parts.append(f"{entry.label} {how} {listed(amount_of(spent[axis], words) for axis, words in AXES.items())}")
     return f"To a training loss of {found[0]:.4g}, {found[1]}: {'; '.join(parts)} (medians, a miss counts as infinite)."
 
 

@@ -119,7 +119,7 @@ def test_a_target_that_is_missed_and_an_early_convergence(tmp_path, write_run, t
     write_run(tmp_path / "runs", "gd", 0, [1.0, 0.5, 0.2], spectra=False, accuracy=False)
     write_run(tmp_path / "runs", "newton", 0, [1.0, 0.3], status="converged", spectra=False, accuracy=False)
     said = text(build([tmp_path / "runs"], tmp_path / "out"))
-    assert "newton did not reach it in the median" in said
+    assert "newton did not reach it in the median and ended after " in said
     assert "At 2 iterations, median training loss: newton 0.3, higher than the 0.2 of gd by a factor of 1.5." in said
     assert "∞ (1 of 1 not reached)" in said
 

@@ -193,8 +193,8 @@ def condition_number_formula(groups: Sequence[Group]) -> Claim:
     quotients = [float(s.largest[0] / s.smallest[0]) for _, s in exact if s.is_indefinite and s.largest[0] > 0]
     lowest = f" (down to {min(quotients):.3g})" if quotients else ""
     evidence = (
-        f"In {len(quotients)} of {len(exact)} exact spectra lambda_max / lambda_min is negative{lowest}, and no "
-        "condition number."
+        f"In {len(quotients)} of {len(exact)} exact spectra lambda_max / lambda_min is negative{lowest}, which no "
+        "condition number is."
     )
     return Claim(
         name,
