@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from hessrun.report.article import conclusion, discussion, lbfgs_sentence, results
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.groups import Group
-from hessrun.report.numbers import baseline, contenders
 from hessrun.report.prose import setting
+from hessrun.report.series import is_a_comparison, told_alone
 from hessrun.report.write_up import SECTIONS, SENTENCE, WriteUp
 
 _RESULTS, _DISCUSSION, _CONCLUSION = SECTIONS
@@ -30,10 +30,11 @@ def texts(
 
 
 def _results(groups: Sequence[Group], claims: Sequence[Claim], captions: Mapping[str, str], level: int) -> list[str]:
-    """The prose and the figures over all problems; then each problem with a baseline beside others: setting, loss."""
+    """The prose and the figures over all problems; then the comparisons that stand in no series: setting, loss."""
     parts = [*results(groups, claims), *_figures(_OVER_ALL, captions)]
+    alone = {group.title for group in told_alone(groups) if is_a_comparison(group)}
     for index, group in enumerate(groups, start=1):
-        if baseline(group) is not None and contenders(group):
+        if group.title in alone:
             parts += [_headed(level, group.title), setting(group), *_figures([f"problem{index}-loss"], captions)]
     return [*parts, "All tables and figures: [report.md](report.md)."]
 

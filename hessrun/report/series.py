@@ -48,7 +48,7 @@ def row_of_series(family: Sequence[Group]) -> str:
     ordered = sorted(family, key=_number_of)
     head = ordered[0].title.split(" (", 1)[0]
     ends = " to ".join(f"{value:,.0f}" for value in (_number_of(ordered[0]), _number_of(ordered[-1])))
-    text = f"On {plural(len(family), 'problem')} {head} with {_word_of(ordered)} from {ends}"
+    text = f"On {plural(len(family), 'problem')} of the kind {head}, {_word_of(ordered)} from {ends}"
     shared = [group for group in ordered if len(comparable(group)) > 1]
     lowest = Counter(min(comparable(group), key=median_final_loss).name for group in shared)
     if not shared:

@@ -29,7 +29,7 @@ def test_three_condition_numbers_are_a_series(make_run, groups_of):
     assert told_alone(groups) == []
     text = row_of_series(family)
     assert "3 problems" in text
-    assert "with condition numbers from 10 to 1,000, newton (3 of 3) ended with the lowest training loss" in text
+    assert "condition numbers from 10 to 1,000, newton (3 of 3) ended with the lowest training loss" in text
     assert "newton (3 of 3) in iterations" in text
     assert text in article.results(groups, [])
 
