@@ -73,8 +73,11 @@ def lbfgs_sentence(claims: Sequence[Claim]) -> str:
         text += f"; it took {ratio_words(n['iterations'])} times the iterations to the target"
     if missed:
         text += "; it did not reach the target in the median, which BFGS did"
-    if claim.verdict is Verdict.NOT_ENOUGH_DATA:
-        text += f"; with fewer than {SEEDS_FOR_CLAIMS} distinct seeds, or seeds that disagree, this is no claim"
+    if n.get("tested", 0) > 0:
+        text += f"; by the clock it was significantly sooner on {n['faster']:.0f} and later on {n['slower']:.0f} of "
+        text += plural(int(n["tested"]), "problem")
+    else:
+        text += f"; with fewer than {SEEDS_FOR_CLAIMS} distinct seeds this is no claim"
     return text + "."
 
 

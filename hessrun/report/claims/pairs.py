@@ -126,7 +126,8 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
         f"{'problem' if len(decisive) == 1 else 'problems'} with {SEEDS_FOR_CLAIMS} distinct seeds or more."
     )
     evidence += open_words(decisive)
-    numbers |= {"n": largest.n_parameters, "problems": len(found), "faster": faster, "slower": slower}
+    numbers |= {"n": largest.n_parameters, "problems": len(found), "tested": len(decisive)}
+    numbers |= {"faster": faster, "slower": slower}
     return Claim(
         name,
         statement,

@@ -184,6 +184,10 @@ def _group(title, n=10):
             [("quadratic (kind=a, condition=10.0)", 9), ("quadratic (kind=a, condition=100.0)", 9)],
             ["quadratic, condition=10.0", "quadratic, condition=100.0"],
         ),
+        (
+            [(f"quadratic (condition={k}, n={n})", 9) for k in (1, 2) for n in (20, 100)],
+            [f"quadratic, condition={k}, n={n}" for k in (1, 2) for n in (20, 100)],
+        ),
         ([("chain, weight decay 1", 9), ("chain, weight decay 2", 9)], ["chain, 1 of 2", "chain, 2 of 2"]),
     ],
 )  # fmt: skip
