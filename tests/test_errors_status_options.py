@@ -41,7 +41,7 @@ def test_the_nearest_word_is_named():
 
 def test_all_errors_are_of_one_family():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert all(issubclass(kind, HessrunError) for kind in kinds)
 
 

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from hessrun.cli.app import register_sweeper
-from hessrun.cli.build import build_optimizer
+from hessrun.cli.build import build_optimizer, without_search_space
 from hessrun.errors import OptionError
 from hessrun.optimizers import TorchOptimizer
 from hessrun.optimizers.schedules import Constant, Cosine
@@ -25,7 +25,8 @@ SGD, MUON, COSINE = "torch.optim.SGD", "torch.optim.Muon", "hessrun.optimizers.C
 def node(*overrides: str) -> dict[str, Any]:
     with initialize_config_module("hessrun.conf", version_base="1.3"):
         config = compose("config", overrides=list(overrides))
-    optimizer: dict[str, Any] = OmegaConf.to_container(config, resolve=True)["optimizer"]  # type: ignore[index,assignment,call-overload]
+    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    optimizer: dict[str, Any] = without_search_space(resolved)["optimizer"]
     return optimizer
 
 
