@@ -10,11 +10,9 @@ from hessrun.cli.outcomes import JobOutcome
 from hessrun.cli.standing import standing
 from hessrun.errors import RecordError
 from hessrun.record import read_run
-from hessrun.record.schema import MANIFEST
+from hessrun.record.schema import CLOCKS, MANIFEST
 from hessrun.run import Experiment
 from hessrun.run.store import would_end
-
-_CLOCKS = ("seconds", "seconds_metrics", "seconds_curvature", "seconds_logging")
 
 
 def forecast(experiment: Experiment, *, force: bool, overrides: str) -> JobOutcome:
@@ -55,7 +53,7 @@ def _finished(folder: Path) -> list[tuple[tuple[str, str], int, float]]:
             run = read_run(manifest.parent)
             if run.state in ("finished", "diverged"):
                 last = run.trace[-1]
-                found.append((_names(run.manifest), last["step"], sum(last[clock] for clock in _CLOCKS)))
+                found.append((_names(run.manifest), last["step"], sum(last[clock] for clock in CLOCKS)))
         except (RecordError, KeyError, TypeError, IndexError):
             continue
     return found

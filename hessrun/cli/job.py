@@ -17,8 +17,9 @@ from hessrun.cli.progress import Bar
 from hessrun.cli.summary import print_summary
 from hessrun.errors import FolderTakenError
 from hessrun.options import positive
-from hessrun.run import Ended, run_experiment
+from hessrun.run import Ended, Experiment, run_experiment
 from hessrun.run.joint_claim import claim_jointly
+from hessrun.run.store import Claim
 from hessrun.status import Status
 
 
@@ -36,12 +37,7 @@ def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence
         return forecast(wanted, force=config["force"], overrides=shown)
     show = config["progress"] == "on" or (config["progress"] == "auto" and sys.stderr.isatty())
     try:
-        found = claim_jointly(
-            wanted,
-            force=config["force"],
-            differing=differing(config),
-            as_begun=lambda claimed: as_begun(claimed, config),
-        )
+        found = claimed(wanted, config, force=config["force"])
         for line in found.lines:
             print(f"hessrun: {line}", file=sys.stderr if found.experiment else sys.stdout)
         if found.experiment is None:
@@ -65,7 +61,14 @@ def run_job(config: dict[str, Any], choices: dict[str, str], overrides: Sequence
     return _outcome(ended)
 
 
-def differing(config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
+def claimed(wanted: Experiment, config: dict[str, Any], *, force: bool) -> Claim:
+    """What is to run of a cell, from where, or nothing; config: what the command resolved to."""
+    return claim_jointly(
+        wanted, force=force, differing=_differing(config), as_begun=lambda found: as_begun(found, config)
+    )
+
+
+def _differing(config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
     """Compares what decides the path with that of a stored configuration, as YAML keeps it: the keys that differ."""
     mine = yaml.safe_load(yaml.safe_dump(identity(config)))
 

@@ -2,21 +2,26 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hessrun.cli.outcomes import JobOutcome
-from hessrun.run import Ended, Experiment
-from hessrun.run.peak import peak_memory
+from hessrun.record.schema import passes_of
+
+if TYPE_CHECKING:  # a table of what stands on disk takes no torch
+    from hessrun.run import Ended, Experiment
 
 # Of a dry run.
 _AHEAD = ("new", "to extend")
 _EXPLAINED = ("failed", "refused", "interrupted", "diverged", "damaged", "new", "to extend", "not run")
 
 
-def print_summary(experiment: Experiment, ended: Ended) -> None:
+def print_summary(experiment: "Experiment", ended: "Ended") -> None:
     """How one run ended, and the next command to type."""
+    from hessrun.run.peak import peak_memory
+
     row = ended.last_row or {}
+    seconds = row.get("seconds", 0.0)
     facts = experiment.problem.facts
-    passes = sum(row.get(name, 0.0) for name in ("values", "gradients", "products", "hessian_columns"))
     lines = [
         ("run", ended.folder.name),
         ("problem", f"{facts.name}, {facts.n_parameters:,} parameters, {facts.n_examples:,} examples"),
@@ -28,7 +33,7 @@ def print_summary(experiment: Experiment, ended: Ended) -> None:
         (name.replace("_", " "), f"{row[name]:.4f}") for name in ("validation_accuracy", "test_accuracy") if name in row
     ]
     lines += [
-        ("cost", f"{row.get('seconds', 0.0):.3g} s on the optimizer's clock, {passes:.4g} passes over the data"),
+        ("cost", f"{seconds:.3g} s on the optimizer's clock, {passes_of(row):.4g} passes over the data"),
         ("memory", f"{peak_memory().get('peak_memory_bytes', 0) / 2**20:,.0f} MiB at the most"),
         ("record", str(ended.folder)),
         ("next", f"hessrun report {ended.folder}"),

@@ -8,19 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hessrun.cli.build import build
-from hessrun.cli.job import differing
+from hessrun.cli.job import claimed
 from hessrun.cli.search_space import Value
 from hessrun.cli.study import Trial
 from hessrun.cli.tuning import Arm, Plan
 from hessrun.record import Run, read_run
+from hessrun.record.schema import CLOCKS, passes_of
 from hessrun.run import Budget, Experiment, run_experiment
 from hessrun.run.budget import is_spent
-from hessrun.run.store import claim
 from hessrun.status import RunState
 
 RUNS = "runs"
-_CLOCKS = ("seconds", "seconds_metrics", "seconds_curvature", "seconds_logging")
-_PASSES = ("values", "gradients", "products", "hessian_columns")
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,12 @@ def _configuration(
 
 
 def _run(experiment: Experiment, config: dict[str, Any]) -> None:
-    claimed = claim(experiment, force=False, differing=differing(config))
-    if claimed.experiment is None:
+    found = claimed(experiment, config, force=False)
+    if found.experiment is None:
         return
-    for line in claimed.lines:
+    for line in found.lines:
         print(f"hessrun: {line}", file=sys.stderr)
-    ended = run_experiment(claimed.experiment)
+    ended = run_experiment(found.experiment)
     if ended.signal is not None:
         raise Interrupted(ended.signal)
 
@@ -87,18 +85,17 @@ def _within(run: Run, budget: Budget) -> list[dict[str, Any]]:
     kept = []
     for row in run.trace:
         kept.append(row)
-        passes = sum(row[name] for name in _PASSES)
-        if is_spent(budget, step=row["step"], seconds=row["seconds"], passes=passes) is not None:
+        if is_spent(budget, step=row["step"], seconds=row["seconds"], passes=passes_of(row)) is not None:
             break
     return kept
 
 
 def _cost(rows: list[dict[str, Any]]) -> dict[str, float]:
-    last = rows[-1] if rows else dict.fromkeys((*_PASSES, *_CLOCKS), 0.0)
+    last = rows[-1] if rows else dict.fromkeys(CLOCKS, 0.0)
     return {
-        "passes": sum(last[name] for name in _PASSES),
+        "passes": passes_of(last),
         "seconds": last["seconds"],
-        "wall_seconds": sum(last[name] for name in _CLOCKS),
+        "wall_seconds": sum(last[name] for name in CLOCKS),
     }
 
 

@@ -12,8 +12,10 @@
 A pass is one evaluation of all training examples: a gradient of a minibatch of B examples of N counts B/N.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SCHEMA_VERSION = 1
 
@@ -36,6 +38,16 @@ PARTIAL = "partial.npz"
 def step_file(folder: str, step: int) -> Path:
     """The file of a step below the run's folder, for example `spectra/000120.npz`."""
     return Path(folder) / f"{step:06d}.npz"
+
+
+# Columns of the trace that are told together: evaluations by kind, in passes; and the four clocks, in seconds.
+PASSES = ("values", "gradients", "products", "hessian_columns")
+CLOCKS = ("seconds", "seconds_metrics", "seconds_curvature", "seconds_logging")
+
+
+def passes_of(row: Mapping[str, Any]) -> float:
+    """Passes over the data until a row, of all kinds together; a kind that the row lacks counts 0."""
+    return float(sum(row.get(kind, 0.0) for kind in PASSES))
 
 
 @dataclass(frozen=True)

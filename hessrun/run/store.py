@@ -7,7 +7,7 @@ from typing import Any
 from hessrun.errors import RecordError
 from hessrun.record import Run, read_run
 from hessrun.record.lock import FolderLock
-from hessrun.record.schema import MANIFEST
+from hessrun.record.schema import MANIFEST, passes_of
 from hessrun.run.budget import Budget, Progress, decide
 from hessrun.run.checkpoint import Checkpoint, newest
 from hessrun.run.experiment import Experiment
@@ -91,7 +91,7 @@ def would_end(run: Run, budget: Budget) -> bool:
             Progress(
                 step=last["step"],
                 seconds=last["seconds"],
-                passes=sum(last[name] for name in ("values", "gradients", "products", "hessian_columns")),
+                passes=passes_of(last),
                 loss=last["train_loss"],
                 gradient_max=last["gradient_max"],
                 first_gradient_max=first["gradient_max"],
