@@ -6,6 +6,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from hessrun import ranks
+from hessrun.cli.side_by_side import cores
 from hessrun.errors import OptionError
 from hessrun.options import choice, integer
 
@@ -56,20 +57,13 @@ def _make_cuda_repeatable() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def _processors() -> int:
-    """Those that this process may use, where the system says so."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def set_threads(threads: object) -> None:
     """CPU threads of torch and of the linear algebra beside it; None leaves their own choice.
 
     Where ranks share a machine, it is as many of its processors as there are for each: torchrun's own choice is 1.
     """
     if threads is None and ranks.size() > 1:
-        threads = max(1, _processors() // ranks.on_this_machine())
+        threads = max(1, cores() // ranks.on_this_machine())
     if threads is None:
         return
     integer("threads", threads, minimum=1)

@@ -1,12 +1,12 @@
 """`hessrun report [RUNS...] [--out DIR] [--write-up FILE.md]`."""
 
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hessrun.cli.arguments import parse
+from hessrun.cli.side_by_side import cores
 from hessrun.errors import RecordError
 
 _MANY_RUNS = 100
@@ -39,8 +39,7 @@ def _jobs(paths: Sequence[Path]) -> int:
     """A process for each core where there is much to read and draw; starting them takes a second or two."""
     from hessrun.record import find_runs
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if len(find_runs(paths)) >= _MANY_RUNS else 1
+    return cores() if len(find_runs(paths)) >= _MANY_RUNS else 1
 
 
 def _progress(items: Iterable[Any]) -> Iterable[Any]:
