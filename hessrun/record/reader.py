@@ -163,6 +163,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     return content
 
 
+def _is_hidden(manifest: Path, path: Path) -> bool:
+    """It lies in a folder that is being written, or that whoever wrote it left half-done: `.name-xxxx` below `path`."""
+    return any(part.startswith(".") for part in manifest.relative_to(path).parts)
+
+
 def find_runs(paths: Iterable[str | Path]) -> list[Path]:
     """The folders of all runs at or below `paths`, sorted.
 
@@ -172,7 +177,7 @@ def find_runs(paths: Iterable[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise RecordError(f"{path}: there is no such folder.")
-        here = {manifest.parent for manifest in path.rglob(schema.MANIFEST)}
+        here = {manifest.parent for manifest in path.rglob(schema.MANIFEST) if not _is_hidden(manifest, path)}
         if not here:
             raise RecordError(f"{path}: holds no run (no {schema.MANIFEST} at or below it).")
         found |= here

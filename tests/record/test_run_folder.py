@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -111,6 +112,13 @@ def test_finding_runs(folder, tmp_path):
     with pytest.raises(RecordError, match="there is no such folder"):
         find_runs([tmp_path / "nowhere"])
     assert len(read_runs([folder])[0]) == 1
+
+
+def test_what_is_half_written_beside_a_run_is_no_run(folder, tmp_path):
+    half = folder.parent / f".{folder.name}-k2x9"
+    shutil.copytree(folder, half)
+    assert find_runs([tmp_path]) == [folder]
+    assert find_runs([half]) == [half]  # named by the user
 
 
 @pytest.mark.parametrize("cut", [0, 10, 300])
