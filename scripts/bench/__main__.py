@@ -4,12 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from bench import dense, lbfgs_free, lbfgs_target, newton, order, problems, ranks, streaming
 from bench.command import Benchmark
 from bench.peers import PACKAGES
-from bench.setting import Setting
 
 _BENCHMARK = Benchmark(
     program="scripts/bench_optimizers",
@@ -37,20 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=9, help="starts of lbfgs-target (9)")
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder of the figures (outputs/bench)")
     chosen = parser.parse_args(arguments)
-    reason = _BENCHMARK.reason_to_refuse(chosen)
-    if reason is not None:
-        return _BENCHMARK.refuse(reason)
     if chosen.seeds < 1:
         return _BENCHMARK.refuse(f"--seeds {chosen.seeds}: must be 1 or above.")
-    setting = Setting(
-        device=torch.device(chosen.device),
-        is_quick=chosen.quick,
-        with_slow_peers=chosen.all,
-        seeds=2 if chosen.quick else chosen.seeds,
-        out=chosen.out,
-        fashion_mnist=chosen.fashion_mnist,
-    )
-    return _BENCHMARK.measure(chosen.sections, setting)
+    return _BENCHMARK.carry_out(chosen, seeds=chosen.seeds, with_slow_peers=chosen.all, out=chosen.out)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,29 @@ class Benchmark:
         print(f"{self.program}: {reason}", file=sys.stderr)
         return 2
 
+    def carry_out(
+        self,
+        chosen: argparse.Namespace,
+        *,
+        seeds: int = 9,
+        quick_seeds: int = 2,
+        with_slow_peers: bool = False,
+        out: Path = Path("outputs/bench"),
+    ) -> int:
+        """Measure what was chosen, or refuse to; the exit status. seeds, quick_seeds: of the starts."""
+        reason = self.reason_to_refuse(chosen)
+        if reason is not None:
+            return self.refuse(reason)
+        setting = Setting(
+            device=torch.device(chosen.device),
+            is_quick=chosen.quick,
+            with_slow_peers=with_slow_peers,
+            seeds=quick_seeds if chosen.quick else seeds,
+            out=out,
+            fashion_mnist=chosen.fashion_mnist,
+        )
+        return self.measure(chosen.sections, setting)
+
     def measure(self, names: Sequence[str], setting: Setting) -> int:
         """Print the rows of the named sections, all without names; 0 whatever the bars say."""
         print(self._header(setting), heading(), sep="\n", flush=True)

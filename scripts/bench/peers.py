@@ -35,6 +35,19 @@ class PeerRun:
     evaluations: int
 
 
+def lbfgs_of_torch(parameters: list[Tensor], iterations: int, memory: int) -> torch.optim.LBFGS:
+    """torch.optim.LBFGS that does so many iterations in one call of `step`, whatever it finds on the way."""
+    return torch.optim.LBFGS(
+        parameters,
+        max_iter=iterations,
+        max_eval=10**9,
+        history_size=memory,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=0.0,
+        tolerance_change=0.0,
+    )
+
+
 def torch_lbfgs(
     objective: Objective,
     x0: Tensor,
@@ -48,15 +61,7 @@ def torch_lbfgs(
     watch: called before every evaluation with the number of the iteration.
     """
     theta = x0.detach().clone().requires_grad_()
-    made = torch.optim.LBFGS(
-        [theta],
-        max_iter=iterations,
-        max_eval=10**9,
-        history_size=memory,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=0.0,
-        tolerance_change=0.0,
-    )
+    made = lbfgs_of_torch([theta], iterations, memory)
     calls = 0
 
     def closure() -> Tensor:

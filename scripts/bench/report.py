@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hessrun.record import COLUMNS, RunWriter, Spectrum
+from hessrun.record.schema import PASSES
 
 _OPTIMIZERS = ("gd", "sgd", "adam", "newton", "newton_cg", "bfgs", "dfp", "sr1", "lbfgs", "torch_lbfgs")
 _SEEDS = 10
@@ -69,7 +70,7 @@ def _make_run(folder: Path, problem: int, rank: int, optimizer: str, seed: int, 
     loss = 1e-3 * (problem + 1) + np.exp(-steps * (rank + 1) / 200) * noise
     table = {column.name: generator.random(rows) for column in COLUMNS}
     table |= {"step": steps, "train_loss": loss, "gradient_norm": np.sqrt(loss), "seconds": steps * 1e-3 * (rank + 1)}
-    table |= dict.fromkeys(("values", "gradients", "products", "hessian_columns"), steps * 1.0)
+    table |= dict.fromkeys(PASSES, steps * 1.0)
     manifest = {
         "optimizer": {"name": optimizer, "minimises": "the objective"},
         "problem": {"name": f"problem-{problem}", "n_parameters": 64, "n_examples": 1000, "known_minimum": None},

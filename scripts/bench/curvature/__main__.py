@@ -2,14 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-import torch
 
 from bench.command import Benchmark
 from bench.curvature import density, exact, products, top, warm
 from bench.curvature.peers import PACKAGES
-from bench.setting import Setting
 
 _BENCHMARK = Benchmark(
     program="scripts/bench_curvature",
@@ -32,19 +28,7 @@ _BENCHMARK = Benchmark(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the sections that were named, all by default; 0 where it ran, whatever the bars say."""
-    chosen = _BENCHMARK.parser().parse_args(arguments)
-    reason = _BENCHMARK.reason_to_refuse(chosen)
-    if reason is not None:
-        return _BENCHMARK.refuse(reason)
-    setting = Setting(
-        device=torch.device(chosen.device),
-        is_quick=chosen.quick,
-        with_slow_peers=False,
-        seeds=2 if chosen.quick else 9,
-        out=Path("outputs/bench"),
-        fashion_mnist=chosen.fashion_mnist,
-    )
-    return _BENCHMARK.measure(chosen.sections, setting)
+    return _BENCHMARK.carry_out(_BENCHMARK.parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

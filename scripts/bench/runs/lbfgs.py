@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
+from bench.peers import lbfgs_of_torch
 from bench.runs.recorded import Command
 from bench.setting import Setting, say
 from bench.table import Row, median_ratio, milliseconds
@@ -83,15 +84,7 @@ def _torch(setting: Setting, problem: SupervisedProblem, iterations: int) -> _To
         parameter.data = parameter.data.clone()
     inputs, targets = problem.train.inputs, problem.train.targets
     parameters = list(module.parameters())
-    made = torch.optim.LBFGS(
-        parameters,
-        max_iter=iterations,
-        max_eval=10**9,
-        history_size=_MEMORY,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=0.0,
-        tolerance_change=0.0,
-    )
+    made = lbfgs_of_torch(parameters, iterations, _MEMORY)
     calls = 0
 
     def closure() -> torch.Tensor:
