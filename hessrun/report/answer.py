@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.groups import Group
 from hessrun.report.numbers import seeds_compared
-from hessrun.report.prose import listed, mid_sentence, plural, ratio_words
 from hessrun.report.statistics import SEEDS_FOR_CLAIMS
+from hessrun.report.words import listed, mid_sentence, plural, ratio_words
 
 HOWS = {"step": "By iteration", "passes": "By pass over the data", "seconds": "By the clock"}
 FASTER = {"step": "faster_by_iteration", "passes": "faster_by_pass", "seconds": "faster_by_clock"}

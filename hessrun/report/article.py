@@ -24,11 +24,11 @@ from hessrun.report.numbers import (
     spread,
     target_of,
 )
-from hessrun.report.prose import amount_of, listed, mid_sentence, plural, ratio_words
 from hessrun.report.series import row_of_series, series_of_problems, told_alone
 from hessrun.report.tables import shown
 from hessrun.report.titles import short_titles
 from hessrun.report.tuning import tuning_costs
+from hessrun.report.words import amount_of, listed, mid_sentence, plural, ratio_words
 
 __all__ = ["conclusion", "discussion", "lbfgs_sentence", "results"]
 

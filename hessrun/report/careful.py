@@ -7,7 +7,7 @@ import numpy as np
 from hessrun.record import Run
 from hessrun.report.drift import DRIFT, is_concurrent, is_drifting
 from hessrun.report.groups import Group, column, is_tuning
-from hessrun.report.prose import listed, plural
+from hessrun.report.words import listed, plural
 
 _NAMED = 5  # folders
 

@@ -7,10 +7,9 @@ from hessrun.record import Run
 from hessrun.report.groups import Entry, Group, seed_of
 from hessrun.report.numbers import (
     baseline,
-    comparable,
+    best_settings,
     contenders,
     cost_to_reach,
-    median_final_loss,
     paired,
     paired_costs,
     target_of,
@@ -95,12 +94,9 @@ def couples(groups: Sequence[Group], first: str, second: str) -> list[tuple[Grou
     """Where two optimizers ran on one problem, the best settings of each, the problems by ascending n."""
     found = []
     for group in sorted(groups, key=lambda group: group.n_parameters):
-        best = [
-            min((e for e in comparable(group) if e.name == name), key=median_final_loss, default=None)
-            for name in (first, second)
-        ]
-        if best[0] is not None and best[1] is not None:
-            found.append((group, best[0], best[1]))
+        best = best_settings(group)
+        if first in best and second in best:
+            found.append((group, best[first], best[second]))
     return found
 
 
@@ -112,16 +108,11 @@ def profiles_of(groups: Sequence[Group], axis: str, names: Sequence[str]) -> dic
     costs: dict[str, list[float]] = {name: [] for name in names}
     for group in groups:
         goal = target_of(group)
-        best = {
-            name: min((e for e in comparable(group) if e.name == name), key=median_final_loss, default=None)
-            for name in names
-        }
-        if goal is None or any(entry is None for entry in best.values()):
+        best = best_settings(group)
+        if goal is None or any(name not in best for name in names):
             continue
         by_seed = {
-            name: {seed_of(run): cost_to_reach(run, goal[0], axis) for run in entry.compared}
-            for name, entry in best.items()
-            if entry is not None
+            name: {seed_of(run): cost_to_reach(run, goal[0], axis) for run in best[name].compared} for name in names
         }
         for seed in sorted(set.intersection(*(set(found) for found in by_seed.values()))):
             for name, found in by_seed.items():

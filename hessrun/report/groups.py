@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hessrun.record import Run
 from hessrun.record.rows import Rows
+from hessrun.record.schema import PASSES
 
 Array = npt.NDArray[np.float64]
 FIRST_ORDER = ("gd", "sgd", "adam", "adamw", "muon", "rmsprop", "adagrad")
@@ -19,7 +20,6 @@ HESSIAN = (
     *("bfgs", "dfp", "broyden", "ssbfgs", "sr1"),
     *("lbfgs", "lbfgs_multibatch", "torch_lbfgs"),
 )
-PASSES = ("values", "gradients", "products", "hessian_columns")
 _PROBLEM_PARTS = ("problem", "model", "dataset", "loss")
 _OWN_SEEDS = ("problem.seed", "details.seed")
 _WHERE_DATA_LIE = ("data_dir", "source", "root", "path")

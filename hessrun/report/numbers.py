@@ -74,6 +74,15 @@ def comparable(group: Group) -> list[Entry]:
     return [entry for entry in found if not (entry.is_diagnosed and entry.name in plain)]
 
 
+def best_settings(group: Group) -> dict[str, Entry]:
+    """By optimizer, of its comparable settings the ones of the lowest median final training loss."""
+    best: dict[str, Entry] = {}
+    for entry in comparable(group):
+        if entry.name not in best or median_final_loss(entry) < median_final_loss(best[entry.name]):
+            best[entry.name] = entry
+    return best
+
+
 def contenders(group: Group) -> list[Entry]:
     """The comparable entries that are not first-order methods: what the baseline is compared with."""
     return [entry for entry in comparable(group) if not entry.is_first_order]

@@ -1,7 +1,6 @@
 """Discussion and conclusion: sentences made from the numbers of the records, and none without a number."""
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -27,44 +26,14 @@ from hessrun.report.numbers import (
 )
 from hessrun.report.statistics import SEEDS_FOR_CLAIMS
 from hessrun.report.tables import shown, statuses
+from hessrun.report.words import amount_of, listed, plural, ratio_words
 
 _TIE = 1e-9
-_PLAIN_STARTS = (
-    *("A", "At", "By", "From", "Gradient", "If", "In", "It", "Measured", "Of", "On", "Over", "Share", "The", "To"),
-)
 _LEVEL = 0.005
-
-
-def plural(count: int, word: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def amount_of(amount: float, words: str) -> str:
-    """`1 pass`, `2.5 passes`, `1 iteration`, `3 optimizer seconds`."""
-    single = words.removesuffix("es") if words == "passes" else words.removesuffix("s")
-    return f"{shown(amount)} {single if amount == 1 else words}"
-
-
-def ratio_words(value: float) -> str:
-    """Three significant digits, and no exponent below a million."""
-    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
 
 
 def _times(value: float) -> str:
     return "the same" if ratio_words(value) == "1" else f"{ratio_words(value)} times as much"
-
-
-def listed(words: Iterable[object]) -> str:
-    """`a`, `a and b`, `a, b and c`, each once."""
-    distinct = list(dict.fromkeys(map(str, words)))
-    return " and ".join([", ".join(distinct[:-1]), distinct[-1]] if len(distinct) > 1 else distinct)
-
-
-def mid_sentence(sentence: str) -> str:
-    """A sentence as it stands after a colon: its first word small, where it is no name."""
-    word = sentence.split(" ", 1)[0]
-    return sentence[0].lower() + sentence[1:] if word in _PLAIN_STARTS else sentence
 
 
 def setting(group: Group) -> str:

@@ -8,6 +8,7 @@ from hessrun.report.groups import Group
 from hessrun.report.numbers import (
     AXES,
     baseline,
+    best_settings,
     comparable,
     contenders,
     median_cost,
@@ -15,7 +16,7 @@ from hessrun.report.numbers import (
     seeds_compared,
     target_of,
 )
-from hessrun.report.prose import listed, plural
+from hessrun.report.words import listed, plural
 
 _NUMBERS = (("n", "n_parameters"), ("condition_number",))
 _MEMBERS = 3
@@ -75,7 +76,7 @@ def _firsts(family: Sequence[Group], axis: str) -> Counter[str]:
     for group in family:
         goal = target_of(group)
         if goal is not None and is_a_comparison(group):
-            costs = {entry.name: median_cost(entry, goal[0], axis) for entry in comparable(group)}
+            costs = {name: median_cost(entry, goal[0], axis) for name, entry in best_settings(group).items()}
             found[min(costs, key=lambda name: costs[name])] += 1
     return found
 

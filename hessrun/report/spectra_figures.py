@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from hessrun.record import Spectrum
-from hessrun.report.chart import Chart, Panel, Series
+from hessrun.report.chart import Chart, Dash, Panel, Series
 from hessrun.report.decades import Decades
 from hessrun.report.drawable import drawable
 from hessrun.report.figures import step_scale
-from hessrun.report.groups import Entry, Group
+from hessrun.report.groups import Array, Entry, Group
 from hessrun.report.numbers import largest
 
 _ENDS = 5  # trajectories drawn at each end
@@ -41,14 +41,15 @@ def _trajectories(group: Group, name: str) -> Chart | None:
     for entry, spectra in seen:
         steps = np.array([s.step for s in spectra], dtype=float)
         lines = []
-        for word, dash, values in (
+        ends: tuple[tuple[str, Dash, list[Array]], ...] = (
             ("largest", "solid", [s.largest for s in spectra]),
             ("smallest", "dashed", [s.smallest for s in spectra]),
-        ):
+        )
+        for word, dash, values in ends:
             lines += [
                 Series(
                     f"{entry.label}, {word}", entry.label, steps, np.array([v[i] for v in values]),
-                    dash="solid" if dash == "solid" else "dashed", alpha=1 - 0.15 * i,
+                    dash=dash, alpha=1 - 0.15 * i,
                 )
                 for i in range(min(_ENDS, *map(len, values)))
             ]  # fmt: skip

@@ -3,7 +3,8 @@
 from typing import Any
 
 from hessrun.record import Run, Spectrum
-from hessrun.report.groups import PASSES, Entry, Group, end_word
+from hessrun.record.schema import PASSES
+from hessrun.report.groups import Entry, Group, end_word
 from hessrun.report.numbers import (
     AXES,
     baseline,

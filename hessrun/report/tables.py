@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from hessrun.report.groups import PASSES, Entry, Group, end_word
+from hessrun.record.schema import PASSES
+from hessrun.report.groups import Entry, Group, end_word
 from hessrun.report.numbers import (
     AXES,
     Spread,

@@ -176,3 +176,22 @@ def _make_run(
     )
     run.__dict__["spectra"] = list(spectra)  # what the cached property would read from disk
     return run
+
+
+@pytest.fixture
+def race(make_run):
+    """Runs of an optimizer that bring the loss to a tenth in `steps` iterations; each seed starts elsewhere."""
+
+    def made(optimizer, steps, *, seeds=8, **more):
+        return [
+            make_run(
+                optimizer,
+                seed,
+                losses=[(1 + 0.01 * seed) * (0.1 if k >= steps else 1 - 0.9 * k / steps) for k in range(41)],
+                target=0.2,
+                **more,
+            )
+            for seed in range(seeds)
+        ]
+
+    return made

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class Edges:
         return found
 
 
-def _at(edge: float, marks: Sequence[Mark], entry: str, beyond: str) -> Series:
+def _at(edge: float, marks: Sequence[Mark], entry: str, beyond: Literal["left", "right"]) -> Series:
     return Series(
         "",
         entry,
@@ -78,7 +79,7 @@ def _at(edge: float, marks: Sequence[Mark], entry: str, beyond: str) -> Series:
         np.array([mark.y for mark in marks]),
         drawn="points",
         hover=tuple(mark.hover for mark in marks),
-        beyond="left" if beyond == "left" else "right",
+        beyond=beyond,
         notes=tuple(mark.note for mark in marks),
     )
 

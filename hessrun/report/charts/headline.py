@@ -9,9 +9,10 @@ import numpy as np
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.charts.edges import Edges, Mark, dodged
 from hessrun.report.comparisons import Compared, compared
-from hessrun.report.groups import Entry, Group
-from hessrun.report.numbers import AXES, baseline, contenders, median_cost, median_final_loss
+from hessrun.report.groups import Group
+from hessrun.report.numbers import AXES, baseline, best_settings, median_cost
 from hessrun.report.titles import short_titles
+from hessrun.report.words import plural
 
 _RATIOS = {
     "step": "iterations / the baseline's",
@@ -62,12 +63,8 @@ def _beside_baseline(group: Group, axis: str) -> list[Compared]:
     base = baseline(group)
     if base is None:
         return []
-    best: dict[str, Entry] = {}
-    for entry in contenders(group):
-        held = best.get(entry.name)
-        if held is None or median_final_loss(entry) < median_final_loss(held):
-            best[entry.name] = entry
-    return compared(((group, entry, base) for entry in best.values()), axis)
+    others = [entry for entry in best_settings(group).values() if not entry.is_first_order]
+    return compared(((group, entry, base) for entry in others), axis)
 
 
 def _panel(
@@ -102,5 +99,5 @@ def _is_known(c: Compared) -> bool:
 
 
 def _hover(c: Compared, titles: dict[str, str]) -> str:
-    seeds = f"{c.found.pairs} {'seed' if c.found.pairs == 1 else 'seeds'}"
+    seeds = plural(c.found.pairs, "seed")
     return f"{titles[c.group.title]}, {c.mine.label} / {c.other.label}: {c.found.wins} of {seeds} cheaper"

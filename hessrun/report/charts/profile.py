@@ -10,6 +10,7 @@ from hessrun.report.comparisons import profiles_of
 from hessrun.report.groups import Group
 from hessrun.report.numbers import AXES, comparable, target_of
 from hessrun.report.statistics import Profile
+from hessrun.report.words import plural
 
 _FACTORS = {
     "step": "iterations / the fewest",
@@ -29,7 +30,7 @@ def performance_profiles(groups: Sequence[Group], name: str) -> Chart | None:
     if not panels:
         return None
     caption = (
-        f"Performance profiles over {len(problems)} {'problem' if len(problems) == 1 else 'problems'} and their seeds: "
+        f"Performance profiles over {plural(len(problems), 'problem')} and their seeds: "
         "the share on which an optimizer reaches the target within a factor of the cheapest one's cost. Its height at "
         "1 is how often it is the cheapest, at the right end how often it reaches the target within its budget at all."
     )

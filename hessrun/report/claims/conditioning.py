@@ -9,9 +9,10 @@ from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.condition_series import KAPPAS, conditioned, growth_interval, growth_of, series_of
-from hessrun.report.claims.records import counted, folders, known, lacking, power
+from hessrun.report.claims.records import folders, known, lacking, power
 from hessrun.report.groups import Entry, Group, end_word
 from hessrun.report.numbers import spread
+from hessrun.report.words import plural
 
 _GROWS = 0.5
 _FLAT = 0.1
@@ -43,14 +44,14 @@ def _by_condition(
     if found is not None and growth is not None and growth.is_bound and growth.exponent < (_GROWS if grows else _FLAT):
         what = (
             f"{words} needed iterations that grow at least as kappa^{power(growth.exponent)}; at "
-            f"{counted(int(np.isinf(growth.iterations).sum()), 'condition number')} the budget ended first, so that "
+            f"{plural(int(np.isinf(growth.iterations).sum()), 'condition number')} the budget ended first, so that "
             "the growth itself is not known."
         )
         return lacking(name, statement, what, correction=correction, runs=found.runs)
     if found is None or growth is None:
         kappas = 0 if found is None else found.kappa.size
         what = (
-            f"{words} ran at {counted(kappas, 'condition number')} of one problem, and reached no common tolerance at "
+            f"{words} ran at {plural(kappas, 'condition number')} of one problem, and reached no common tolerance at "
             f"enough of them: it takes {KAPPAS} with iterations to count."
         )
         return lacking(name, statement, what, correction=correction, runs=[] if found is None else found.runs)
@@ -165,7 +166,7 @@ def condition_second_order(groups: Sequence[Group]) -> Claim:
     accuracy = [float(np.nanmedian([_reached(one.entries[end]) for one in found])) for end in (0, -1)]
     evidence = (
         f"From the lowest condition number ({found[0].kappa[0]:.3g}) to the highest ({found[0].kappa[-1]:.3g}) the "
-        f"runs of {counted(len(found), 'second-order method')} that diverged, stalled or found no step went from "
+        f"runs of {plural(len(found), 'second-order method')} that diverged, stalled or found no step went from "
         f"{failed[0]} of {len(runs[0])} to {failed[1]} of {len(runs[1])}, and the last gradient norm from "
         f"{accuracy[0]:.2g} to {accuracy[1]:.2g} of the first in the median."
     )
@@ -205,14 +206,14 @@ def condition_slow(groups: Sequence[Group]) -> Claim:
     known_ends = [(one, low, high) for one, low, high in ends if math.isfinite(low)]
     if len(known_ends) < 2:
         what = (
-            f"{counted(len(known_ends), 'method')} reached {tolerance:g} of the first gradient norm at the lowest of "
+            f"{plural(len(known_ends), 'method')} reached {tolerance:g} of the first gradient norm at the lowest of "
             f"{KAPPAS} or more condition numbers of one problem."
         )
         return lacking(name, statement, what, correction=correction)
     slowed = [one.name for one, low, high in known_ends if high >= 2 * max(low, 1)]
     missed = [one.name for one, _, high in known_ends if math.isinf(high)]
     evidence = (
-        f"From the lowest to the highest condition number {len(slowed)} of {counted(len(known_ends), 'method')} "
+        f"From the lowest to the highest condition number {len(slowed)} of {plural(len(known_ends), 'method')} "
         f"needed at least twice the iterations to {tolerance:g} of the first gradient norm, {len(missed)} of which "
         "missed it within the budget."
     )

@@ -9,10 +9,11 @@ import numpy as np
 from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.records import counted, families, folders, known, lacking, seeds_of
+from hessrun.report.claims.records import families, folders, known, lacking, seeds_of
 from hessrun.report.groups import Array, Entry, Group
 from hessrun.report.numbers import last
 from hessrun.report.statistics import median_interval, slope
+from hessrun.report.words import plural
 
 _SIZE = ("n", "n_parameters")
 _DECADE = 10.0
@@ -151,7 +152,7 @@ def _step_cost(groups: Sequence[Group], expected: _Expected, correction: str) ->
     if mine is None or mine.top.sum() < _SIZES or mine.n[-1] < _SPAN * mine.n[mine.top][0]:
         sizes = 0 if mine is None else int(mine.top.sum())
         what = (
-            f"{counted(sizes, 'size')} n of one problem within a decade: a slope takes {_SIZES} or more, over a factor "
+            f"{plural(sizes, 'size')} n of one problem within a decade: a slope takes {_SIZES} or more, over a factor "
             f"of {_SPAN:g} or more."
         )
         return lacking(name, statement, what, correction=correction, runs=() if mine is None else mine.runs)

@@ -9,6 +9,7 @@ from hessrun.report.comparisons import Compared, beside_baseline
 from hessrun.report.groups import Group
 from hessrun.report.numbers import AXES
 from hessrun.report.statistics import SEEDS_FOR_CLAIMS, median_with_unknown
+from hessrun.report.words import plural
 
 _HOW = {"step": "iteration", "passes": "pass over the data", "seconds": "the clock"}
 
@@ -70,8 +71,8 @@ def _faster(groups: Sequence[Group], axis: str, name: str) -> Claim:
     faster, slower = sum(c.is_faster for c in found), sum(c.is_slower for c in found)
     typical, interval = typical_ratio(found)
     evidence = (
-        f"Of {len(found)} comparisons with the first-order baseline on {len(problems)} "
-        f"{'problem' if len(problems) == 1 else 'problems'}, a Hessian method reached the target in significantly "
+        f"Of {len(found)} comparisons with the first-order baseline on "
+        f"{plural(len(problems), 'problem')}, a Hessian method reached the target in significantly "
         f"fewer {AXES[axis]} in {faster} and in more in {slower} (sign test over seeds, Holm's correction within each "
         f"problem, 5%); at least one did so on {len(won)} of {len(problems)}. The median cost is "
         f"{typical_words(typical, 'that of the baseline')}.{open_words(found)}"

@@ -8,10 +8,11 @@ import numpy as np
 from hessrun.record import Run, Spectrum
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.records import NEAR, counted, folders, is_near_minimum, lacking
+from hessrun.report.claims.records import NEAR, folders, is_near_minimum, lacking
 from hessrun.report.groups import Group, seed_of
 from hessrun.report.statistics import median_interval, sign_test
 from hessrun.report.titles import short_titles
+from hessrun.report.words import plural
 
 _STARTS = 3
 _MOST = 0.75
@@ -50,7 +51,7 @@ def hessian_indefinite(groups: Sequence[Group]) -> Claim:
     problems = [title for title, flags in by_problem.items() if 2 * sum(flags) > len(flags)]
     evidence = (
         f"At the first probe an eigenvalue lay below minus the noise floor in {indefinite} of "
-        f"{counted(len(probed), 'run')}, and in most runs on {len(problems)} of {counted(len(by_problem), 'problem')}."
+        f"{plural(len(probed), 'run')}, and in most runs on {len(problems)} of {plural(len(by_problem), 'problem')}."
     )
     return Claim(
         name,
@@ -117,8 +118,8 @@ def negative_share_falls(groups: Sequence[Group]) -> Claim:
     start, end = (100 * float(np.median([pair[i] for pair in ends])) for i in (0, 1))
     evidence = (
         f"From the first to the last exact spectrum the share fell in {sum(c < 0 for c in every)} of "
-        f"{counted(len(every), 'run')}; in the mean over the optimizers it fell at {fell} and rose at {rose} of "
-        f"{counted(len(changes), 'start')}, from {start:.3g}% to {end:.3g}% in the median (sign test p = {p:.2g})."
+        f"{plural(len(every), 'run')}; in the mean over the optimizers it fell at {fell} and rose at {rose} of "
+        f"{plural(len(changes), 'start')}, from {start:.3g}% to {end:.3g}% in the median (sign test p = {p:.2g})."
     )
     verdict = Verdict.NOT_ENOUGH_DATA
     if len(changes) >= _STARTS and fell >= _MOST * len(changes):
@@ -159,13 +160,13 @@ def indefinite_no_minimum(groups: Sequence[Group]) -> Claim:
     ended = [(run, spectra[-1]) for run, spectra in begun if is_near_minimum(run, spectra[-1].step)]
     if not ended:
         what = (
-            f"{counted(len(begun), 'run')} began where the Hessian is indefinite, and 0 of them ended at a stationary "
+            f"{plural(len(begun), 'run')} began where the Hessian is indefinite, and 0 of them ended at a stationary "
             f"point (a gradient norm below {NEAR:g} of the first)."
         )
         return lacking(name, statement, what, correction=correction, runs=[run for run, _ in begun])
     minima = [run for run, spectrum in ended if not spectrum.is_indefinite]
     evidence = (
-        f"Of {counted(len(ended), 'run')} that began where the Hessian is indefinite and ended at a stationary point, "
+        f"Of {plural(len(ended), 'run')} that began where the Hessian is indefinite and ended at a stationary point, "
         f"{len(minima)} ended without a negative eigenvalue and {len(ended) - len(minima)} with one."
     )
     return Claim(

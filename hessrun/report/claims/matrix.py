@@ -10,7 +10,6 @@ from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.records import (
     NEAR,
-    counted,
     entries_named,
     folders,
     interval_over,
@@ -20,6 +19,7 @@ from hessrun.report.claims.records import (
     precision,
 )
 from hessrun.report.groups import Array, Entry, Group
+from hessrun.report.words import plural
 
 _ROUNDING = 1e4  # times the machine epsilon
 _FALLS = 0.5
@@ -51,7 +51,7 @@ def _residual(groups: Sequence[Group], name: str, statement: str, column: str, w
     worst = max(float(values[1].max()) for _, _, values in found)
     rows = sum(values[1].size for _, _, values in found)
     evidence = (
-        f"Over {counted(rows, 'row')} of {counted(len(found), 'run')} {words} is {float(np.median(medians)):.2g} in "
+        f"Over {plural(rows, 'row')} of {plural(len(found), 'run')} {words} is {float(np.median(medians)):.2g} in "
         f"the median and {worst:.2g} at most; rounding allows {_ROUNDING:.0e} times the machine epsilon."
     )
     return Claim(
@@ -99,8 +99,8 @@ def bfgs_positive_definite(groups: Sequence[Group]) -> Claim:
     bad = sum(int((values[1] <= 0).sum()) for _, _, values in found)
     least = min(float(values[1].min()) for _, _, values in found)
     evidence = (
-        f"The smallest eigenvalue of H is above 0 in {rows - bad} of {counted(rows, 'row')} of "
-        f"{counted(len(found), 'run')}, {least:.2g} at the least."
+        f"The smallest eigenvalue of H is above 0 in {rows - bad} of {plural(rows, 'row')} of "
+        f"{plural(len(found), 'run')}, {least:.2g} at the least."
     )
     return Claim(
         name,
@@ -119,7 +119,7 @@ def _falling(groups: Sequence[Group], name: str, statement: str, column: str, wo
     found = [(entry, run, values) for entry, run, values in every if is_near_minimum(run)]
     if not found:
         what = (
-            f"{counted(len(every), 'run')} of BFGS {'holds' if len(every) == 1 else 'hold'} {_ROWS} rows of the column "
+            f"{plural(len(every), 'run')} of BFGS {'holds' if len(every) == 1 else 'hold'} {_ROWS} rows of the column "
             f"{column} (optimizer.diagnose=true), and 0 of them came near a minimum: to {NEAR:g} of the first "
             "gradient norm."
         )
@@ -134,7 +134,7 @@ def _falling(groups: Sequence[Group], name: str, statement: str, column: str, wo
     ratio = float(np.median(ratios))
     evidence = (
         f"From the first to the last third of a run {words} went from {float(np.median(starts)):.2g} to "
-        f"{float(np.median(ends)):.2g} (medians over {counted(len(found), 'run')}), by a factor of {ratio:.2g}."
+        f"{float(np.median(ends)):.2g} (medians over {plural(len(found), 'run')}), by a factor of {ratio:.2g}."
     )
     series = []
     for label in dict.fromkeys(entry.label for entry, _, _ in found):

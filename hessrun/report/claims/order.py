@@ -12,7 +12,6 @@ from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.records import (
     DENSE_NEWTON,
     GRADIENT_DESCENT,
-    counted,
     entries_named,
     folders,
     interval_over,
@@ -25,6 +24,7 @@ from hessrun.report.claims.records import (
 )
 from hessrun.report.groups import Array, Entry, Group
 from hessrun.report.statistics import slope
+from hessrun.report.words import plural
 
 _PAIRS = 3
 _LONG = 20
@@ -150,7 +150,7 @@ def newton_order(groups: Sequence[Group]) -> Claim:
     each = f", by problem {_each(medians)}" if len(medians) > 1 else ""
     evidence = (
         f"Over the last {_PAIRS} pairs of gradient norms the order of convergence is {spread_words(orders)}{each}; it "
-        f"is at least {_NEWTON_ORDER} on {reached} of {counted(len(medians), 'problem')}."
+        f"is at least {_NEWTON_ORDER} on {reached} of {plural(len(medians), 'problem')}."
     )
     return Claim(
         name,
@@ -226,7 +226,7 @@ def bfgs_order(groups: Sequence[Group]) -> Claim:
     evidence = (
         f"Over the last {_BFGS_PAIRS} pairs of gradient norms a step of the later half gained as many digits as one "
         f"of the earlier half times {spread_words(gains)}; at least {_SPEEDING} times on {reached} of "
-        f"{counted(len(medians), 'problem')}."
+        f"{plural(len(medians), 'problem')}."
     )
     return Claim(
         name,

@@ -14,6 +14,7 @@ from hessrun.report.comparisons import Compared, compared, couples
 from hessrun.report.groups import Group, column
 from hessrun.report.numbers import last
 from hessrun.report.statistics import SEEDS_FOR_CLAIMS
+from hessrun.report.words import plural
 
 _MEASURES = {
     "time_to_target": "time to the target",
@@ -40,7 +41,7 @@ def dfp_versus_bfgs(groups: Sequence[Group]) -> Claim:
     faster, slower = sum(c.is_faster for c in decisive), sum(c.is_slower for c in decisive)
     typical, interval = typical_ratio(decisive)
     evidence = (
-        f"On {len(decisive)} {'problem' if len(decisive) == 1 else 'problems'} BFGS reached the target in "
+        f"On {plural(len(decisive), 'problem')} BFGS reached the target in "
         f"significantly fewer iterations than DFP on {faster} and in more on {slower} (sign test over seeds, Holm's "
         f"correction, 5%); the median cost is "
         f"{typical_words(typical, 'that of DFP')}.{open_words(decisive)}"
@@ -122,8 +123,8 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
     faster, slower = sum(c.is_faster for c in decisive), sum(c.is_slower for c in decisive)
     evidence = f"At n = {largest.n_parameters:,} ({largest.title}) L-BFGS took {', '.join(parts)} of BFGS. "
     evidence += (
-        f"By the clock it reached the target significantly sooner on {faster} and later on {slower} of {len(decisive)} "
-        f"{'problem' if len(decisive) == 1 else 'problems'} with {SEEDS_FOR_CLAIMS} distinct seeds or more."
+        f"By the clock it reached the target significantly sooner on {faster} and later on {slower} of "
+        f"{plural(len(decisive), 'problem')} with {SEEDS_FOR_CLAIMS} distinct seeds or more."
     )
     evidence += open_words(decisive)
     numbers |= {"n": largest.n_parameters, "problems": len(found), "tested": len(decisive)}

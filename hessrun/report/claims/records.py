@@ -77,11 +77,6 @@ def power(exponent: float) -> str:
     return f"{round(exponent, 2) + 0.0:.2f}"
 
 
-def counted(count: int, word: str) -> str:
-    """`1 run`, `3 runs`."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
-
-
 def folders(runs: Sequence[Run]) -> tuple[str, ...]:
     """The names of the runs' folders, sorted, each once."""
     return tuple(sorted({run.path.name for run in runs}))

@@ -10,27 +10,6 @@ from hessrun.report.claims import Verdict, claims_of
 from hessrun.report.claims.faster import faster_by_clock, faster_by_iteration, faster_by_pass, verdict_of
 from hessrun.report.claims.pairs import dfp_versus_bfgs, lbfgs_over_bfgs
 
-ROWS = 41
-
-
-@pytest.fixture
-def race(make_run):
-    """Runs of an optimizer that bring the loss to a tenth in `steps` iterations; each seed starts elsewhere."""
-
-    def made(optimizer, steps, *, seeds=8, **more):
-        return [
-            make_run(
-                optimizer,
-                seed,
-                losses=[(1 + 0.01 * seed) * (0.1 if k >= steps else 1 - 0.9 * k / steps) for k in range(ROWS)],
-                target=0.2,
-                **more,
-            )
-            for seed in range(seeds)
-        ]
-
-    return made
-
 
 def test_faster_by_iteration_and_slower_by_the_clock(race, groups_of):
     groups = groups_of([*race("gd", 40), *race("newton", 4, seconds=100.0, passes=10.0)])
