@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -77,6 +77,8 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> None:
         look = looks.get(series.entry) or grey(greys)
         greys += series.entry not in looks
         _draw_series(axes, panel, series, look)
+    _widen(axes, "x")
+    _widen(axes, "y")
     tick_plainly(axes.xaxis, axes.get_xlim())
     if panel.y_names:
         axes.set_yticks(range(len(panel.y_names)), panel.y_names)
@@ -88,6 +90,15 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> None:
     axes.set_ylabel(panel.y_label)
     if panel.title:
         axes.set_title(panel.title, fontsize=9)
+
+
+def _widen(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Give a logarithmic axis an extent where all points are at one place: matplotlib finds none for itself."""
+    low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if axis.get_scale() == "log" and math.isclose(low, high):
+        axes.autoscale(enable=False, axis=which)
+        axes.set(**{f"{which}lim": (low / 2, high * 2)})
 
 
 def _draw_series(axes: Axes, panel: Panel, series: Series, look: Look) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from hessrun.record import read_run
 from hessrun.report import draw as module
+from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.draw import draw, render
 from hessrun.report.figures import figures
 from hessrun.report.groups import grouped
@@ -26,6 +27,14 @@ def test_no_two_of_many_entries_look_alike():
     styles = looks(f"gd (lr={k})" for k in range(30))
     assert len(set(styles.values())) == 30
     assert len({(look.dash, look.marker) for look in styles.values()}) == 30
+
+
+@pytest.mark.parametrize("value", [30.0, 0.16637978, 100.0])
+def test_points_at_one_place_of_a_logarithmic_axis_are_drawn(value):
+    x = np.array([value])
+    mark = Series("gd", "gd", x, np.zeros(1), low=x, high=x, drawn="points", across=True)
+    panel = Panel((mark,), "iterations", "", x_scale="log", y_names=("gd",))
+    assert draw(Chart("one", "One point.", (panel,)), looks(["gd"])).files["svg"]  # warnings are errors here
 
 
 def test_what_is_not_recorded_is_not_drawn(tmp_path, write_run):
