@@ -93,6 +93,29 @@ def test_the_completed_write_up_has_no_placeholder_left() -> None:
     assert "outperforms the traditional BFGS algorithm by" in text
 
 
+def test_the_readme_says_what_the_study_found() -> None:
+    text = " ".join((REFERENCE.parent.parent / "README.md").read_text(encoding="utf-8").split())
+    iteration, passes, clock = (CLAIMS[f"faster_by_{how}"]["numbers"] for how in ("iteration", "pass", "clock"))
+    assert f"significantly in {iteration['faster']} of {iteration['comparisons']} comparisons" in text
+    assert f"and lost in {iteration['slower']}." in text
+    assert f"they won {passes['faster']} and lost {passes['slower']}" in text
+    assert f"**by the clock** {clock['faster']} and {clock['slower']}." in text
+    newton, bfgs, lbfgs = (CLAIMS[f"{name}_step_cost"]["numbers"] for name in ("newton", "bfgs", "lbfgs"))
+    assert f"grew as n^{newton['exponent']:.2f} ({newton['seconds']:.0f} s at n = {newton['n']:,.0f})" in text
+    assert f"of BFGS as n^{bfgs['exponent']:.2f}, of L-BFGS as n^{lbfgs['exponent']:.2f}" in text
+    orders = CLAIMS["newton_order"]["numbers"], CLAIMS["gradient_descent_order"]["numbers"]
+    softmax = next(value for key, value in orders[0].items() if key.startswith("order: linear-digits"))
+    assert f"was {softmax:.2f}, gradient descent's {orders[1]['order']:.2f}" in text
+    limited = CLAIMS["lbfgs_over_bfgs"]["numbers"]
+    assert f"1/{1 / limited['memory']:.0f} of BFGS's memory and a third of its time" in text
+    assert 1 / limited["time_to_target"] == pytest.approx(3, abs=0.2)
+    assert f"at {limited['n']:,} parameters" in text
+    verdicts = [claim["verdict"] for claim in CLAIMS.values()]
+    told = [verdicts.count(verdict) for verdict in ("supported", "contradicted", "not enough data")]
+    assert f"{len(verdicts)} assertions tested: {told[0]} supported, {told[1]} contradicted, {told[2]} open" in text
+    assert f"{len(list(RECORDS.glob('*/*/manifest.json')))} runs" in text
+
+
 @pytest.mark.slow
 def test_a_cell_runs_again_exactly(tmp_path: Path) -> None:
     """Bitwise on the versions and the processor that it was recorded on; elsewhere there is nothing to compare."""
