@@ -98,7 +98,7 @@ def _widen(axes: Axes, which: Literal["x", "y"]) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     if axis.get_scale() == "log" and math.isclose(low, high):
         axes.autoscale(enable=False, axis=which)
-        axes.set(**{f"{which}lim": (low / 2, high * 2)})
+        axes.set(**{f"{which}lim": (low / 4, high * 4)})
 
 
 def _draw_series(axes: Axes, panel: Panel, series: Series, look: Look) -> None:

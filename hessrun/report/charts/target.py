@@ -15,10 +15,10 @@ from hessrun.report.statistics import median_interval
 def cost_to_target(group: Group, name: str) -> Chart | None:
     """A row for each optimizer: the median over seeds with its interval, the misses at the right edge.
 
-    None without a target, or where nobody reaches it.
+    None without a target, or where nobody reaches it, or of one optimizer alone, which has nothing beside it.
     """
     goal, entries = target_of(group), comparable(group)
-    if goal is None:
+    if goal is None or len(entries) < 2:
         return None
     costs = {
         axis: [[cost_to_reach(run, goal[0], axis) for run in entry.compared] for entry in entries] for axis in AXES

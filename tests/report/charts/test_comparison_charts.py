@@ -62,6 +62,13 @@ def test_cost_to_target_has_a_row_for_each_optimizer_and_counts_misses(study):
     assert [p.x_label for p in chart.panels] == ["iterations", "optimizer time (s)", "passes over the data"]
 
 
+def test_the_cost_of_one_optimizer_alone_is_not_drawn(tmp_path, write_run):
+    for seed in range(2):
+        write_run(tmp_path, "gd", seed, _losses(0.5), seconds=0.1)
+    (group,) = _groups(tmp_path)
+    assert cost_to_target(group, "p") is None
+
+
 def test_a_target_that_nobody_reaches_is_not_drawn(tmp_path, write_run):
     write_run(tmp_path, "gd", 0, [2.0, 1.0], facts={"target": 0.1})
     assert cost_to_target(_groups(tmp_path)[0], "p") is None
