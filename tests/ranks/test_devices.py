@@ -23,13 +23,13 @@ def two_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTER_PORT", "1")
 
 
-def test_memory_and_processors_are_halved(two_here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_andcores_are_halved(two_here: None, monkeypatch: pytest.MonkeyPatch) -> None:
     host = torch.device("cpu")
     assert available_bytes(host) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     taken: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     monkeypatch.setattr(device, "threadpool_limits", lambda count, user_api: taken.append(count))
-    monkeypatch.setattr(device, "_processors", lambda: 6)
+    monkeypatch.setattr(device, "cores", lambda: 6)
     device.set_threads(None)
     device.set_threads(5)
     assert taken == [3, 3, 5, 5]
