@@ -145,7 +145,7 @@ class ConjugateGradientPath:
         return self._made(z, math.sqrt(zz), decrease, j)
 
     def _is_open(self, j: int) -> bool:
-        return self._squares[j] > self._tolerance**2 and self._rhos[j] > 0
+        return self._squares[j] > self._tolerance * self._tolerance and self._rhos[j] > 0
 
     def _next_direction(self, p: Tensor, j: int) -> Tensor:
         return (self._rhos[j] / self._rhos[j - 1]) * p - self._steepest[j]

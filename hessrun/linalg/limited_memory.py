@@ -119,7 +119,7 @@ class LimitedMemory:
         step = 1 if is_diagonal else 2
         ys = float(products[0, step * new])
         # Where y'y underflows to 0 there is no scaling to be had from the pair.
-        taken = 0 < yy < math.inf and ys > curvature * ss**0.5 * yy**0.5
+        taken = 0 < yy < math.inf and ys > curvature * math.sqrt(ss) * math.sqrt(yy)
         if taken:
             self._take(products[0, 0::step], products[0, 1::2], ys, yy)
         else:

@@ -66,7 +66,8 @@ def noise_floor(eigenvalues: Tensor) -> float:
 def modify(H: Tensor, modification: Modification) -> ModifiedHessian | None:
     """The stand-in for H [n, n], finite; None where no shift within the range of its dtype makes it definite.
 
-    absolute: Dauphin et al. (2014), the saddle-free Newton method; shift: Nocedal & Wright (2006), algorithm 3.3;
+    absolute: Dauphin et al. (2014), the saddle-free Newton method, an eigenvalue at the level of rounding replaced by
+    sqrt(eps) |lambda|max; shift: Nocedal & Wright (2006), algorithm 3.3;
     clip: ibid., eq. 3.40, with eigenvalues below sqrt(eps) |lambda|max raised to it.
     """
     scale = eigenvalue_bound(H)
@@ -82,7 +83,11 @@ def modify(H: Tensor, modification: Modification) -> ModifiedHessian | None:
     del factor
     values, vectors = torch.linalg.eigh(H)
     largest, noise = float(values.abs().max()), noise_floor(values)
-    modified = values.abs().clamp_min(noise) if modification == "absolute" else values.clamp_min(root * largest)
+    if modification == "absolute":
+        # Along a null vector, g is rounding as well: over a floor of rounding it would be a step like any other.
+        modified = torch.where(values.abs() > noise, values.abs(), root * largest)
+    else:
+        modified = values.clamp_min(root * largest)
     return ModifiedHessian(
         H, 0.0, largest, float(values[0]) < -noise, eigenvalues=values, modified=modified, vectors=vectors
     )

@@ -68,7 +68,7 @@ class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
         ys, yy, ss, yu, sg, ug = _inner_products((s, y), (y, y), (s, s), (y, u), (s, g), (u, g))
         is_first = memory.is_identity
         damps = self.low_curvature == "damp" and not is_first
-        if not (0 < yy < math.inf and (damps or ys > eps * ss**0.5 * yy**0.5)):
+        if not (0 < yy < math.inf and (damps or ys > eps * math.sqrt(ss) * math.sqrt(yy))):
             return Lesson(-q)
         s_bs = -pair.step * (sg - ys)  # B s = -t g
         if is_first and self.initial_scaling:

@@ -110,11 +110,11 @@ class SR1(Optimizer[SR1State]):
             return skipped
         if memory is None:
             # The size of the Hessian along y, as BFGS begins (eq. 6.20).
-            scale = yy / abs(sy) if sy != 0 else (yy / ss) ** 0.5
+            scale = yy / abs(sy) if sy != 0 else math.sqrt(yy / ss)
             memory = QuasiNewtonMatrix.identity(s, scale=scale, block=self.block)
         r = y - memory.product(s)
         rs, rr = torch.stack([torch.dot(r, s), torch.dot(r, r)]).tolist()
-        if not abs(rs) >= self.skip * (rr * ss) ** 0.5 or rr == 0:
+        if not abs(rs) >= self.skip * math.sqrt(rr * ss) or rr == 0:
             return replace(skipped, memory=memory)
         update = symmetric_rank_one(rs)
         if not update.fits(s.dtype):
