@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hessrun.errors import OptionError
 from hessrun.objective.base import Curvature, Evaluation, Objective
+from hessrun.objective.chain import Chain
 from hessrun.objective.counts import Counter
 from hessrun.objective.examples import Examples, examples_of
 from hessrun.objective.gauss_newton import GaussNewtonGraph
@@ -59,13 +60,14 @@ class EmpiricalRisk(Objective):
     ) -> None:
         self.loss, self.examples = loss, examples_of(inputs, targets)
         self.layout = ParameterLayout.of(module)
+        sample = self.examples.chunk(0, _SAMPLE)
+        self._input_shape = sample[0].shape[1:]
         self._adopt(copy.deepcopy(module))
         self.n_examples = self.n_batch = len(self.examples)
         self.counter = Counter(self.n_examples)
         self._decay = self._decay_of(weight_decay)
         self._frozen_penalty: Tensor | float = 0.0
         self._twin: EmpiricalRisk | None = None
-        sample = self.examples.chunk(0, _SAMPLE)
         refuse_unfit_module(self.module, loss, *sample)
         self._saved = saved_numbers_per_example(self.module, loss, *sample)
         if chunk_size is not None:
@@ -86,6 +88,7 @@ class EmpiricalRisk(Objective):
         for parameter, view in zip(self._parameters, self.layout.views(self._buffer), strict=True):
             parameter.data = view
             parameter.grad = None
+        self._chain = Chain.of(module, self._input_shape)
 
     @property
     def inputs(self) -> Tensor:
@@ -240,6 +243,8 @@ class EmpiricalRisk(Objective):
         named = dict(zip(self.layout.names, leaves, strict=True))
 
         def graph(inputs: Tensor, targets: Tensor, weight: float) -> ProductGraph:
+            if self._chain is not None:
+                return self._chain.graph(named, self.loss, inputs, targets, weight, kind)
             outputs = torch.func.functional_call(self.module, named, (inputs,))
             if kind == "gauss_newton":
                 return GaussNewtonGraph(outputs, lambda o: weight * self.loss(o, targets), leaves)

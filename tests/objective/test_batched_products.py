@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hessrun.objective import EmpiricalRisk, sizes
+from hessrun.objective.chain import ChainGraph
 from hessrun.objective.gauss_newton import GaussNewtonGraph
 from hessrun.objective.products import GradientGraph
 
@@ -16,7 +17,7 @@ from hessrun.objective.products import GradientGraph
 def blocks(monkeypatch) -> list[int]:
     """The sizes of the blocks that were tried."""
     tried: list[int] = []
-    for graph in (GradientGraph, GaussNewtonGraph):
+    for graph in (GradientGraph, GaussNewtonGraph, ChainGraph):
 
         def watched(self, rows, plain=graph.products):
             tried.append(len(rows))
@@ -86,7 +87,8 @@ def test_what_cannot_be_batched_is_tried_once(kind, blocks):
 
 
 def test_an_operation_that_is_looped_over_with_a_warning_is_made_by_single_products(monkeypatch, blocks):
-    risk = EmpiricalRisk(nn.Linear(3, 2), functional.mse_loss, torch.ones(4, 3), torch.ones(4, 2))
+    module = nn.Sequential(Unbatched(3, 2))  # no chain of plain layers, which batches by itself
+    risk = EmpiricalRisk(module, functional.mse_loss, torch.ones(4, 3), torch.ones(4, 2))
     plain = torch.autograd.grad
 
     def warns(*args, is_grads_batched=False, **options):

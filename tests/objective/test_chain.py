@@ -1,0 +1,177 @@
+"""Products of chains of plain layers, without a graph, against double backward and against a dense Hessian."""
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+
+from hessrun.objective import EmpiricalRisk
+from hessrun.objective.chain import Chain
+from hessrun.problems.losses import CrossEntropy
+
+N = 7
+
+
+def _mlp(activation: nn.Module, *, bias: bool = True) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(6, 5, bias=bias), activation, nn.Linear(5, 4), activation, nn.Linear(4, 3)
+    )
+
+
+CHAINS = {
+    "linear": lambda: nn.Linear(6, 3),
+    "tanh": lambda: _mlp(nn.Tanh()),
+    "relu, no bias": lambda: _mlp(nn.ReLU(), bias=False),
+    "gelu": lambda: _mlp(nn.GELU()),
+    "softplus": lambda: _mlp(nn.Softplus(beta=2.0)),
+    "silu, nested": lambda: nn.Sequential(nn.Sequential(nn.Flatten(), nn.Linear(6, 5)), nn.SiLU(), *_mlp(nn.ELU())[3:]),
+    "ends in an activation": lambda: nn.Sequential(nn.Linear(6, 3), nn.Sigmoid()),
+    "convolutions": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 2, (1, 2), padding=(1, 1)), nn.Tanh(), nn.AvgPool2d(2),
+        nn.Conv2d(2, 3, 2, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Mish(), nn.Linear(3, 3),
+    ),
+    "strided, dilated": lambda: nn.Sequential(
+        nn.Unflatten(1, (2, 1, 3)), nn.Conv2d(2, 3, (1, 2), dilation=(1, 2), padding=2, stride=2), nn.Softsign(),
+        nn.Flatten(), nn.Linear(27, 3),
+    ),
+}  # fmt: skip
+CLASSES = torch.arange(N) % 3
+LOSSES = {
+    "cross entropy": (functional.cross_entropy, CLASSES),
+    "hessrun's cross entropy": (CrossEntropy(), CLASSES),
+    "an ignored class": (functional.cross_entropy, CLASSES.where(CLASSES != 1, -100)),
+    "soft classes": (functional.cross_entropy, torch.softmax(torch.arange(3.0 * N).view(N, 3).sin().double(), 1)),
+    "squared error": (functional.mse_loss, torch.arange(3.0 * N).view(N, 3).cos().double()),
+    "huber": (nn.HuberLoss(delta=0.3), torch.arange(3.0 * N).view(N, 3).cos().double()),
+    "linear in the outputs": (lambda o, y: (o * y).mean(), torch.arange(3.0 * N).view(N, 3).cos().double()),
+}  # fmt: skip
+
+
+def _inputs() -> torch.Tensor:
+    return torch.randn(N, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+def _risk(chain: str, loss: str, **options) -> EmpiricalRisk:
+    torch.manual_seed(0)
+    module = CHAINS[chain]().double()
+    function, targets = LOSSES[loss]
+    if loss == "an ignored class":
+        # Examples that count differently make no mean: the rule below is looked at in one chunk only.
+        options["chunk_size"] = N
+    return EmpiricalRisk(module, function, _inputs(), targets, **options)
+
+
+def _columns(risk: EmpiricalRisk, kind: str, monkeypatch, *, by_graph: bool) -> torch.Tensor:
+    with monkeypatch.context() as patched:
+        if by_graph:
+            patched.setattr(risk, "_chain", None)
+        with risk.curvature(risk.x0, kind=kind) as curvature:
+            return torch.stack([curvature @ unit for unit in torch.eye(risk.dim, dtype=risk.dtype)], dim=1)
+
+
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "an ignored class"])
+def test_they_are_those_of_double_backward(chain, loss, kind, monkeypatch):
+    risk = _risk(chain, loss, chunk_size=4, weight_decay=0.1)
+    assert risk._chain is not None
+    expected = _columns(risk, kind, monkeypatch, by_graph=True)
+    found = _columns(risk, kind, monkeypatch, by_graph=False)
+    assert torch.linalg.matrix_norm(found - expected) <= 1e-13 * torch.linalg.matrix_norm(expected)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_they_are_columns_of_the_hessian_that_torch_makes(chain, monkeypatch):
+    risk = _risk(chain, "cross entropy")
+
+    def f(x):
+        return functional.cross_entropy(functional_call(risk.module, risk.layout.named(x), (risk.inputs,)), CLASSES)
+
+    expected = torch.autograd.functional.hessian(f, risk.x0)
+    found = _columns(risk, "hessian", monkeypatch, by_graph=False)
+    assert torch.linalg.matrix_norm(found - expected) <= 1e-13 * torch.linalg.matrix_norm(expected)
+
+
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
+@pytest.mark.parametrize("chain", ["tanh", "convolutions"])
+@pytest.mark.parametrize("loss", ["cross entropy", "squared error"])
+def test_many_at_once_are_single_ones(chain, loss, kind):
+    risk = _risk(chain, loss, chunk_size=4)
+    V = torch.randn(risk.dim, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with risk.curvature(risk.x0, kind=kind) as curvature:
+        assert curvature.block > 1
+        expected = torch.stack([curvature @ v for v in V.T.contiguous()], dim=1)
+        assert torch.linalg.matrix_norm(curvature @ V - expected) <= 1e-14 * torch.linalg.matrix_norm(expected)
+
+
+@pytest.mark.parametrize(
+    "names", [["1.weight"], ["1.bias"], ["3.bias"], ["3.weight", "5.bias"], ["5.weight", "1.bias"]]
+)
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
+def test_frozen_parameters_take_no_part(names, kind, monkeypatch):
+    part = _risk("tanh", "cross entropy").restricted(_risk("tanh", "cross entropy").x0, names)
+    expected = _columns(part, kind, monkeypatch, by_graph=True)
+    found = _columns(part, kind, monkeypatch, by_graph=False)
+    assert torch.linalg.matrix_norm(found - expected) <= 1e-13 * torch.linalg.matrix_norm(expected)
+
+
+def test_classes_that_are_ignored_go_by_autograd(monkeypatch):
+    targets = LOSSES["an ignored class"][1]
+    module, inputs = _mlp(nn.Tanh()).double(), _inputs()
+    chain = Chain.of(module, inputs.shape[1:])
+    assert chain is not None
+    named = dict(module.named_parameters())
+    graph = chain.graph(named, functional.cross_entropy, inputs, targets, 1.0, "hessian")
+    v = [torch.randn_like(p) for p in named.values()]
+    value = functional.cross_entropy(module(inputs), targets)
+    slope = torch.autograd.grad(value, list(named.values()), create_graph=True)
+    expected = torch.cat([part.flatten() for part in torch.autograd.grad(slope, list(named.values()), v)])
+    assert torch.linalg.vector_norm(graph.product(v) - expected) <= 1e-13 * torch.linalg.vector_norm(expected)
+
+
+class _Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def _hooked() -> nn.Module:
+    module = _mlp(nn.Tanh())
+    module[1].register_forward_hook(lambda layer, args, output: 2 * output)
+    return module
+
+
+def _tied() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.Tanh(), layer)
+
+
+def _overridden() -> nn.Module:
+    module = _mlp(nn.Tanh())
+    module[2].forward = torch.sin
+    return module
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(nn.Sequential(_Doubled(6, 3)), id="a subclass"),
+        pytest.param(_hooked(), id="a hook"),
+        pytest.param(_tied(), id="a layer used twice"),
+        pytest.param(_overridden(), id="another forward"),
+        pytest.param(nn.Sequential(weight_norm(nn.Linear(6, 3))), id="a parametrisation"),
+        pytest.param(nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6)), id="a norm"),
+        pytest.param(nn.Sequential(nn.Linear(6, 6), nn.ReLU(inplace=True)), id="in place"),
+        pytest.param(nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Linear(3, 3), nn.Flatten()), id="tokens"),
+        pytest.param(
+            nn.Sequential(nn.Unflatten(1, (2, 1, 3)), nn.Conv2d(2, 2, 1, groups=2), nn.Flatten()), id="groups"
+        ),
+        pytest.param(
+            nn.Sequential(nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 1, 1, padding="same"), nn.Flatten()), id="same"
+        ),
+        pytest.param(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 6)), nn.Linear(6, 3)), id="no examples"),
+    ],
+)
+def test_what_is_no_plain_chain_goes_by_graph(module):
+    assert Chain.of(module.double(), (6,)) is None
