@@ -9,11 +9,12 @@ from torch import Tensor
 # On the host a product is bound by what it reads: BLAS's symv, which reads half, takes two thirds of the time at this
 # n, and half from 2,400 on.
 _SMALLEST = 1000
+_DTYPES = (torch.float32, torch.float64)
 
 
 def symmetric_product(M: Tensor, v: Tensor) -> Tensor:
     """M v, [n], for M [n, n] symmetric to the last bit and v [n] of its dtype."""
-    if M.device.type != "cpu" or len(M) < _SMALLEST or M.dtype not in (torch.float32, torch.float64) or not M.is_contiguous():
+    if M.device.type != "cpu" or len(M) < _SMALLEST or M.dtype not in _DTYPES or not M.is_contiguous():
         return M @ v
     symv, libraries = _blas()
     # One thread reads as fast as memory gives; more of them would wait for a turn beside torch's own, which spin.
