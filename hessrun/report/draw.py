@@ -1,6 +1,5 @@
 """Draws a chart for papers: SVG, PNG and PDF by matplotlib, the legend outside of the axes."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +8,11 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.drawable import drawable
+from hessrun.report.formats import rendered
 from hessrun.report.looks import Look, grey
 from hessrun.report.ticks import tick_plainly
 
@@ -128,7 +127,6 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, look: Look) -> None:
 
 def render(figure: Figure, name: str, caption: str) -> Picture:
     """The figure in all formats, with one legend below its panels of all that is labelled in them."""
-    FigureCanvasAgg(figure)
     shown: dict[str, Artist] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
@@ -136,18 +134,4 @@ def render(figure: Figure, name: str, caption: str) -> Picture:
     columns = max(1, min(4, int(figure.get_figwidth() * 13 / (8 + max(map(len, shown), default=0)))))
     if shown:
         figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns, frameon=False)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine(None)  # laid out once, not again for each format
-    options: dict[str, dict[str, Any]] = {
-        "svg": {"metadata": {"Date": None}},
-        "pdf": {"metadata": {"CreationDate": None}},
-        "png": {"pil_kwargs": {"compress_level": 1}},
-    }
-    files = {}
-    for kind, own in options.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=150, **own)
-        files[kind] = buffer.getvalue()
-    return Picture(name, caption, files)
+    return Picture(name, caption, rendered(figure))
