@@ -5,6 +5,7 @@ A Hessian that is positive definite, by more than rounding and by more than the 
 Cholesky factorisation then replaces the far dearer eigendecomposition.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,7 +82,10 @@ def modify(H: Tensor, modification: Modification) -> ModifiedHessian | None:
     if fine and (modification != "clip" or float(factor.diagonal().amin()) ** 2 > root * scale):
         return ModifiedHessian(H, 0.0, scale, factor=factor)
     del factor
-    values, vectors = torch.linalg.eigh(H)
+    # LAPACK's thresholds are absolute: in units of a power of two near |lambda|max they meet every c f alike.
+    unit = math.ldexp(1.0, math.frexp(scale)[1] - 1)
+    values, vectors = torch.linalg.eigh(H / unit)
+    values.mul_(unit)
     largest, noise = float(values.abs().max()), noise_floor(values)
     if modification == "absolute":
         # Along a null vector, g is rounding as well: over a floor of rounding it would be a step like any other.
