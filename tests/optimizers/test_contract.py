@@ -397,6 +397,7 @@ def test_memory_does_not_grow(case: Case, steps: int) -> None:
         if step in (steps // 2, steps):
             found.append((method.state_bytes(state), *kept_alive()))
     (bytes_then, tensors_then, storage_then), (bytes_now, tensors_now, storage_now) = found
-    assert bytes_now == bytes_then
+    # torch's L-BFGS holds one number more or less, by where in its search it stands.
+    assert abs(bytes_now - bytes_then) <= 8
     assert tensors_now == tensors_then
     assert storage_now == storage_then
