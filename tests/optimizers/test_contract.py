@@ -399,5 +399,5 @@ def test_memory_does_not_grow(case: Case, steps: int) -> None:
     (bytes_then, tensors_then, storage_then), (bytes_now, tensors_now, storage_now) = found
     # torch's L-BFGS holds one number more or less, by where in its search it stands.
     assert abs(bytes_now - bytes_then) <= 8
-    assert tensors_now == tensors_then
-    assert storage_now == storage_then
+    assert abs(tensors_now - tensors_then) <= 1
+    assert abs(storage_now - storage_then) <= 8
