@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hessrun.objective.links import LINEAR, Affine, Bilinear, Elementwise, Fixed, Link, convolution
-from hessrun.objective.output_curvature import Loss, OutputLoss
+from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
 from hessrun.objective.products import in_shapes
 
 _ELEMENTWISE = (
@@ -95,7 +95,7 @@ class Chain:
                 link = Elementwise(layer, a) if isinstance(layer, _ELEMENTWISE) else Fixed(layer, a)
             links.append(link)
             a = link.output
-        return ChainGraph(links, list(parameters.values()), OutputLoss(loss, a, targets, share), kind)
+        return ChainGraph(links, list(parameters.values()), output_loss(loss, a, targets, share), kind)
 
 
 class ChainGraph:

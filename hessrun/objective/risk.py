@@ -201,30 +201,31 @@ class EmpiricalRisk(Objective):
 
     def _evaluate(self, x: Tensor, gradient: bool) -> Evaluation:
         self._buffer.copy_(x)
-        value = torch.zeros((), dtype=self.dtype, device=self.device)
-        if not gradient:
-            with torch.no_grad():
-                for inputs, targets, weight in self._chunks():
-                    value = value + weight * self.loss(self.module(inputs), targets)
-            return Evaluation(x, value + self._penalty(x), None)
-        total = torch.zeros_like(x)
-        for parameter, view in zip(self._parameters, self.layout.views(total), strict=True):
-            parameter.grad = view
-        try:
-            with torch.enable_grad():
-                for inputs, targets, weight in self._chunks():
-                    part = weight * self.loss(self.module(inputs), targets)
-                    # Nothing of it is left where all that it depends on is frozen.
-                    if part.requires_grad:
-                        part.backward()  # type: ignore[no-untyped-call]
-                    value = value + part.detach()
-        finally:
-            for parameter in self._parameters:
-                parameter.grad = None
-        if self._has_decay:
-            total.add_(self._decay * x)
-            value = value + self._penalty(x)
+        with torch.set_grad_enabled(gradient):
+            value, total = self._sum(gradient)
+        if gradient and total is None:
+            total = torch.zeros_like(x)
+        if self._has_decay or isinstance(self._frozen_penalty, Tensor):
+            slope = self._decay * x
+            value = value + (0.5 * torch.dot(x, slope) + self._frozen_penalty)
+            total = None if total is None else total.add_(slope)
         return Evaluation(x, value, total)
+
+    def _sum(self, gradient: bool) -> tuple[Tensor, Tensor | None]:
+        """The mean loss of the examples, and its gradient [n], None where that is not asked for or vanishes."""
+        value: Tensor | None = None
+        total: Tensor | None = None
+        for inputs, targets, weight in self._chunks():
+            part = self.loss(self.module(inputs), targets)
+            part = part if weight == 1 else weight * part
+            # Nothing of it is left where all that it depends on is frozen.
+            if gradient and part.requires_grad:
+                slopes = torch.autograd.grad(part, self._parameters, allow_unused=True, materialize_grads=True)
+                slope = torch.cat([each.reshape(-1) for each in slopes])
+                total = slope if total is None else total.add_(slope)
+            value = part.detach() if value is None else value + part.detach()
+        assert value is not None  # noqa: S101  (there is at least one example)
+        return value, total
 
     @property
     def _has_decay(self) -> bool:

@@ -115,6 +115,10 @@ class InexactNewton(Optimizer[S], Generic[S]):
     def _dtype(self) -> torch.dtype | None:
         return {None: None, "float32": torch.float32, "float64": torch.float64}[self.product_dtype]
 
+    def _in_product_dtype(self, x: Tensor) -> Tensor:
+        """x [n] as the products take it: what their pairs are kept in is no more exact than they are."""
+        return x if self._dtype is None else x.to(self._dtype)
+
     def step(self, problem: Problem, state: S) -> S:
         objective = problem.train if self.batch_size is None else problem.minibatch(state.step, self.batch_size)
         sample, size = objective, self.product_batch_size

@@ -93,7 +93,7 @@ class NewtonCG(InexactNewton[NewtonCGState]):
             rejected=rejected,
             cg_iterations=state.cg_iterations + path.products,
             negative_curvature=met,
-            memory=taught(state.memory, path, here.x, self.preconditioner),
+            memory=taught(state.memory, path, self._in_product_dtype(here.x), self.preconditioner),
         )
         if taken is None:
             return replace(state, radius=self._first_radius(here.x), failure=Status.STALLED)

@@ -66,7 +66,7 @@ class NewtonCGLineSearch(InexactNewton[NewtonCGLineSearchState]):
             searched=searched,
             cg_iterations=state.cg_iterations + path.products,
             negative_curvature=model.negative_curvature,
-            memory=taught(state.memory, path, here.x, self.preconditioner),
+            memory=taught(state.memory, path, self._in_product_dtype(here.x), self.preconditioner),
         )
         if found.step == 0:
             return replace(state, failure=found.failure)

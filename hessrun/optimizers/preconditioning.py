@@ -11,13 +11,16 @@ from hessrun.linalg.limited_memory import LimitedMemory
 
 def preconditioner(memory: LimitedMemory | None) -> Callable[[Tensor], Tensor] | None:
     """v -> H v, H being the L-BFGS matrix of earlier products (Morales and Nocedal, 2000), or None before the first."""
-    return None if memory is None or memory.count == 0 else memory.product
+    if memory is None or memory.count == 0:
+        return None
+    return lambda v: memory.product(v.to(memory.pairs.dtype)).to(v.dtype)
 
 
 def taught(memory: LimitedMemory | None, path: ConjugateGradientPath, like: Tensor, size: int) -> LimitedMemory | None:
     """The memory of at most `size` pairs after it has taken up those of a path, evenly chosen where there are more.
 
-    size: 0 or above; with 0 there is none. like: a vector [n] of the parameters' type and device.
+    size: 0 or above; with 0 there is none. like: a vector [n] on the parameters' device, of the
+    products' type, which the pairs are kept in.
     """
     if size == 0:
         return None
