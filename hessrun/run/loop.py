@@ -256,7 +256,7 @@ class Loop:
                 return {}
 
     def _look_at_curvature(self, state: State, *, is_last: bool) -> None:
-        """Probe where it is due. A method that decomposes the Hessian in its next step is let do so first."""
+        """Probe where it is due; after the next step where that decomposes the Hessian, or is the first of the run."""
         insight = self.optimizer.insight(state)
         if self._deferred is not None:
             step, x = self._deferred
@@ -264,8 +264,10 @@ class Loop:
             self._probe(step, x, insight)
         if self.probe.is_off or not (is_last or self.probe.is_due(state.step)):
             return
-        if self.optimizer.decomposes and not is_last:
-            self._deferred = (state.step, state.x)
+        # Nobody waits for a spectrum to see that a run trains; a method's own matrix would have changed by then.
+        is_start = state.step == 0 and not self.probe.quasi_newton
+        if (self.optimizer.decomposes or is_start) and not is_last:
+            self._deferred = (state.step, state.x.clone())
         else:
             self._probe(state.step, state.x, insight)
 
