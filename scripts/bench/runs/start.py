@@ -18,15 +18,12 @@ _COMMAND = ("optimizer=lbfgs", "model=mlp")
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """Medians of the ratios of runs one after the other; a first round does not count.
-
-    The spectrum of the start, where one is asked for, comes between the first row and the first step.
-    """
+    """Medians of the ratios of runs one after the other; a first round does not count."""
     device = (f"device={setting.device.type}",)
     cases: dict[str, Callable[[], float]] = {
         "its first row": lambda: _until_rows(1, device),
         "its first step, without spectra": lambda: _until_rows(2, (*device, "curvature=off")),
-        "its first step, after the start's exact spectrum": lambda: _until_rows(2, device),
+        "its first step": lambda: _until_rows(2, device),
     }
     found: dict[str, list[float]] = {name: [] for name in cases}
     peers: list[float] = []
@@ -43,10 +40,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         what = f"from `hessrun {' '.join(_COMMAND)}` to {name}"
         mine, theirs = f"{statistics.median(ours):.3g} s", f"import torch {statistics.median(peers):.3g} s"
         ratio = median_ratio(ours, peers)
-        if "spectrum" in name:
-            yield Row(what, mine, theirs, f"{ratio:.3g}x")
-        else:
-            yield Row.at_most(what, mine, theirs, ratio, 2.0)
+        yield Row.at_most(what, mine, theirs, ratio, 2.0)
 
 
 def _import_torch() -> float:
