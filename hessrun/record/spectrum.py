@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hessrun.errors import RecordError
+from hessrun.record.npz import read_arrays
 
 Array = npt.NDArray[np.float64]
 
@@ -98,10 +99,10 @@ class Spectrum:
     def load(cls, path: Path) -> "Spectrum":
         """Read what `save` wrote; raises RecordError where the file is damaged."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-                values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+            data = read_arrays(path)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise RecordError(f"{path}: no readable spectrum ({error}).") from error
+        values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         missing = {"step", "n", "kind"} - values.keys()
         if missing:
             raise RecordError(f"{path}: no spectrum ({', '.join(sorted(missing))} missing).")
