@@ -64,8 +64,12 @@ def pyhessian_top(network: Network, k: int, tolerance: float) -> Pairs:
 
 
 def curvlinops_top(network: Network, k: int, tolerance: float) -> Pairs:
-    """eigsh on the Hessian as an operator of scipy's; ARPACK's tolerance is relative to each eigenvalue."""
+    """eigsh on the Hessian as an operator of scipy's; ARPACK's tolerance is relative to each eigenvalue.
+
+    scipy's BLAS has one thread, which is as fast here: others would go on spinning in the turn of whoever comes next.
+    """
     import scipy.sparse.linalg
+    from threadpoolctl import ThreadpoolController
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it imports uses torch.jit.script
@@ -81,7 +85,8 @@ def curvlinops_top(network: Network, k: int, tolerance: float) -> Pairs:
         check_deterministic=False,
     ).to_scipy()
     start = np.random.default_rng(0).standard_normal(operator.shape[0])
-    with warnings.catch_warnings():
+    of_scipy = ThreadpoolController().select(internal_api="openblas")
+    with warnings.catch_warnings(), of_scipy.limit(limits=1):
         warnings.simplefilter("ignore")  # torch's own torch.jit.script, at its first forward derivative
         values, vectors = scipy.sparse.linalg.eigsh(operator, k=k, which="LA", tol=tolerance, v0=start)
     return _pairs(torch.from_numpy(values), torch.from_numpy(vectors))
