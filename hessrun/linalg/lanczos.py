@@ -121,7 +121,8 @@ def _allocated(n: int, m: int, dtype: torch.dtype, device: torch.device | None, 
     what = f"Lanczos with {m} vectors"
     # A restart and the residuals need one array more.
     require_matrices((arrays + 1) * m / n, n, dtype, device, what=what, instead="fewer eigenvalues")
-    return torch.zeros(n, m, dtype=dtype, device=device)
+    # By columns: a vector lies in one piece.
+    return torch.zeros(m, n, dtype=dtype, device=device).T
 
 
 def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: float) -> None:
