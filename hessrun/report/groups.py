@@ -2,9 +2,11 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from hessrun.record.rows import Rows
 from hessrun.record.schema import PASSES
 
 Array = npt.NDArray[np.float64]
+T = TypeVar("T")
 FIRST_ORDER = ("gd", "sgd", "adam", "adamw", "muon", "rmsprop", "adagrad")
 HESSIAN = (
     *("newton", "newton_trust", "newton_cg", "newton_cg_line_search", "gauss_newton"),
@@ -33,6 +36,22 @@ def column(run: Run, name: str) -> Array:
         return run.trace.column(name)
     values = (row.get(name) for row in run.trace)
     return np.array([float(v) if isinstance(v, int | float) else np.nan for v in values])
+
+
+def once_a_group(function: Callable[["Group"], T]) -> Callable[["Group"], T]:
+    """The function, its result kept for as long as the group lives: a group does not change.
+
+    The result must not hold the group itself.
+    """
+    kept: WeakKeyDictionary[Group, T] = WeakKeyDictionary()
+
+    @wraps(function)
+    def found(group: Group) -> T:
+        if group not in kept:
+            kept[group] = function(group)
+        return kept[group]
+
+    return found
 
 
 def is_tuning(run: Run) -> bool:
@@ -96,7 +115,7 @@ class Entry:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """One problem and all that was run on it."""
 

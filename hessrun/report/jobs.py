@@ -19,4 +19,4 @@ def spread_over(jobs: int) -> Iterator[Spread]:
         yield lambda function, items: map(function, items)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield lambda function, items: pool.map(function, items, chunksize=max(1, min(8, len(items) // (4 * jobs))))
+        yield lambda function, items: pool.map(function, items, chunksize=max(1, min(8, len(items) // (32 * jobs))))

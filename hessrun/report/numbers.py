@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessrun.record import Run, Spectrum
-from hessrun.report.groups import Array, Entry, Group, column, end_word, seed_of
+from hessrun.report.groups import Array, Entry, Group, column, end_word, once_a_group, seed_of
 
 AXES = {"step": "iterations", "seconds": "optimizer seconds", "passes": "passes"}
 _NEAREST = 1e-6
@@ -88,6 +88,7 @@ def contenders(group: Group) -> list[Entry]:
     return [entry for entry in comparable(group) if not entry.is_first_order]
 
 
+@once_a_group
 def baseline(group: Group) -> Entry | None:
     """The first-order entry of the lowest median final training loss, a finite one; None without one."""
     found = [e for e in comparable(group) if e.is_first_order and math.isfinite(median_final_loss(e))]
@@ -100,6 +101,7 @@ def best_loss(run: Run) -> float:
     return float(np.min(losses[np.isfinite(losses)], initial=math.inf))
 
 
+@once_a_group
 def target_of(group: Group) -> tuple[float, str] | None:
     """The training loss whose cost is compared, with what it is; None without a finite one.
 

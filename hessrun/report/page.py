@@ -13,6 +13,8 @@ from hessrun.report.looks import Look
 _SCRIPTS = ("elements.js", "figures.js", "spectra.js", "tables.js", "start.js")
 _STATIC_BYTES = 2_500_000  # of pictures within the page; a page is to stay below 15 MB, 5 of which are plotly's script
 
+_BEYOND_A_HUNDREDTH = re.compile(r"(?<=\.\d\d)\d+")
+
 
 def html(sections: list[Section], looks: Mapping[str, Look]) -> str:
     """The page; `looks` are those of the optimizers, for the switches that show and hide them."""
@@ -70,7 +72,7 @@ def _inline(picture: Picture) -> str:
     svg = picture.files["svg"].decode()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
+    svg = re.sub(r' d="[^"]*"', lambda path: _BEYOND_A_HUNDREDTH.sub("", path[0]), svg)
     for pattern in (r'(\bid=")', r"(url\(#)", r'(href="#)'):
         svg = re.sub(pattern, rf"\g<1>{picture.name}-", svg)
     return svg
