@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,15 @@ def median_interval(
     the resamples are drawn from a fixed seed. On 8 to 30 normal values an interval at 95 % was seen to hold the true
     median 92 to 94 % of the time.
     """
+    return _bootstrapped(tuple(sorted(map(float, values))), level, resamples)
+
+
+@lru_cache(maxsize=4096)  # tables, figures and sentences ask for the same ones
+def _bootstrapped(values: tuple[float, ...], level: float, resamples: int) -> tuple[float, float] | None:
+    """The interval of values in ascending order."""
     if len(values) < 2:
         return None
-    ordered = np.sort(np.asarray(values, dtype=float))
+    ordered = np.array(values)
     drawn = np.random.default_rng(0).integers(len(ordered), size=(resamples, len(ordered)))
     medians = np.sort(np.median(ordered[drawn], axis=1))
     tail = (1 - level) / 2
