@@ -9,6 +9,8 @@ from torch.nn import functional
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+_IGNORED = -100  # the class that torch's cross entropy leaves out of its mean
+
 
 class OutputLoss(Protocol):
     """share * loss at outputs [B, ...]. gradient: [B, ...]; product: of its Hessian with tangents [B, k, ...]."""
@@ -21,26 +23,23 @@ class OutputLoss(Protocol):
 def output_loss(loss: Loss, outputs: Tensor, targets: Tensor, share: float) -> OutputLoss:
     """In closed form for torch's cross entropy with classes, by autograd for any other.
 
-    An object that is a function of torch, such as hessrun's losses, says so by its attribute `function`.
+    An object that computes just what a function of torch does, as hessrun's own, says so by `torch_function`.
     """
-    if getattr(loss, "function", loss) is functional.cross_entropy and _are_classes(outputs, targets):
+    is_cross_entropy = getattr(loss, "torch_function", loss) is functional.cross_entropy
+    if is_cross_entropy and outputs.ndim == 2 and targets.ndim == 1 and targets.dtype == torch.int64:
         return _CrossEntropy(outputs.detach(), targets, share)
     return _AnyLoss(loss, outputs, targets, share)
-
-
-def _are_classes(outputs: Tensor, targets: Tensor) -> bool:
-    """Whether targets [B] are classes of outputs [B, K], none of them to be ignored."""
-    return outputs.ndim == 2 and targets.ndim == 1 and targets.dtype == torch.int64 and bool((targets >= 0).all())
 
 
 class _CrossEntropy:
     """With p the softmax of an example's outputs, the gradient is p - e_class and the Hessian diag(p) - p p'."""
 
     def __init__(self, outputs: Tensor, targets: Tensor, share: float) -> None:
-        each = share / len(outputs)
         p = torch.softmax(outputs, dim=1)
+        kept = (targets != _IGNORED).to(p.dtype)
+        each = (share * kept / kept.sum()).unsqueeze(1)
         self._p, self._scaled = p.unsqueeze(1), (each * p).unsqueeze(1)
-        self.gradient = (each * p).scatter_add_(1, targets.unsqueeze(1), p.new_full((len(p), 1), -each))
+        self.gradient = (each * p).scatter_add_(1, targets.clamp_min(0).unsqueeze(1), -each)
 
     def product(self, tangents: Tensor) -> Tensor:
         means: Tensor = torch.linalg.vecdot(self._p, tangents)

@@ -42,7 +42,7 @@ class CrossEntropy(Loss):
     """-1/B sum_i log softmax(outputs_i)[target_i], in nats; outputs [B, K] are logits, targets [B] int64 classes."""
 
     name: ClassVar[str] = "cross_entropy"
-    function = staticmethod(functional.cross_entropy)
+    torch_function = staticmethod(functional.cross_entropy)
 
     def fitted(self, data: Data) -> Loss:
         if data.task != "classification":
@@ -53,7 +53,7 @@ class CrossEntropy(Loss):
         return self
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.function(outputs, targets)
+        return functional.cross_entropy(outputs, targets)
 
 
 @dataclass(frozen=True)
