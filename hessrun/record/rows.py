@@ -25,8 +25,9 @@ class Rows(Sequence[dict[str, Any]]):
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Rows":
         """The same rows as columns."""
-        names = list(dict.fromkeys(chain.from_iterable(rows)))
-        if all(len(row) == len(names) for row in rows) and all(list(row) == names for row in rows):
+        forms = dict.fromkeys(map(tuple, rows))
+        names = list(dict.fromkeys(chain.from_iterable(forms)))
+        if len(forms) == 1:
             columns = [list(values) for values in zip(*(row.values() for row in rows), strict=True)]
         else:
             columns = [[row.get(name) for row in rows] for name in names]

@@ -56,14 +56,15 @@ def _json(content: Any) -> str:
 
 
 def _static(figures: list[Illustration]) -> dict[str, str]:
-    """The figures' <svg> by name, as far as the page has room for them."""
+    """The first figures' <svg> by name, as far as the page has room for them."""
     found: dict[str, str] = {}
     left = _STATIC_BYTES
     for figure in figures:
         svg = _inline(figure.picture)
-        if len(svg) <= left:
-            found[figure.picture.name] = svg
-            left -= len(svg)
+        if len(svg) > left:
+            break
+        found[figure.picture.name] = svg
+        left -= len(svg)
     return found
 
 
