@@ -172,7 +172,8 @@ class EmpiricalRisk(Objective):
         kept = torch.cat([torch.full((v.numel(),), name in names, device=x.device) for name, v in values.items()])
         if isinstance(self._decay, Tensor):
             part._decay = self._decay[kept]
-        part._frozen_penalty = self._penalty(torch.where(kept, 0.0, x))
+        frozen = torch.where(kept, 0.0, x)
+        part._frozen_penalty = self._penalty(frozen, self._decay * frozen)
         part._twin = None
         return part
 
@@ -207,7 +208,7 @@ class EmpiricalRisk(Objective):
             total = torch.zeros_like(x)
         if self._has_decay or isinstance(self._frozen_penalty, Tensor):
             slope = self._decay * x
-            value = value + (0.5 * torch.dot(x, slope) + self._frozen_penalty)
+            value = value + self._penalty(x, slope)
             total = None if total is None else total.add_(slope)
         return Evaluation(x, value, total)
 
@@ -231,8 +232,9 @@ class EmpiricalRisk(Objective):
     def _has_decay(self) -> bool:
         return isinstance(self._decay, Tensor) or self._decay > 0
 
-    def _penalty(self, x: Tensor) -> Tensor:
-        return 0.5 * torch.dot(x, self._decay * x) + self._frozen_penalty
+    def _penalty(self, x: Tensor, slope: Tensor) -> Tensor:
+        """Of the weight decay; slope: its gradient [n]."""
+        return 0.5 * torch.dot(x, slope) + self._frozen_penalty
 
     def curvature_kinds(self) -> tuple[str, ...]:
         """The Hessian, and the generalized Gauss-Newton matrix (plus the weight decay) of the loss on the outputs."""
