@@ -10,9 +10,10 @@ from matplotlib.colors import LogNorm
 
 from hessrun.record import Spectrum
 from hessrun.report.decades import Decades, densities
-from hessrun.report.draw import SETTINGS, Picture, grid, render
+from hessrun.report.draw import SETTINGS, Picture, render
 from hessrun.report.drawable import drawable
 from hessrun.report.groups import Array, Entry, Group
+from hessrun.report.panels import grid, share
 from hessrun.report.spectra_figures import probed
 from hessrun.report.ticks import power, tick_plainly
 
@@ -86,6 +87,9 @@ def draw_map(chart: DensityMap) -> Picture:
             panel.set_title(title, fontsize=9)
             panel.set(xlabel="iteration probed", ylabel="eigenvalue")
             panel.grid(visible=False)
+            panel.tick_params(bottom=True, left=True)
+        share(axes, "x", lambda i: chart.panels[i][1])
+        share(axes, "y", lambda _: chart.decades)
         if image is not None:
             bar = figure.colorbar(image, ax=list(axes), label="share of the eigenvalues per decade")
             tick_plainly(bar.ax.yaxis, (norm.vmin or least, norm.vmax or 1.0))

@@ -1,9 +1,9 @@
 """Draws a chart for papers: SVG, PNG and PDF by matplotlib, the legend outside of the axes."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -14,6 +14,7 @@ from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.drawable import drawable
 from hessrun.report.formats import rendered
 from hessrun.report.looks import Look, grey
+from hessrun.report.panels import Which, grid, share
 from hessrun.report.ticks import tick_plainly
 
 SETTINGS: Any = {
@@ -23,6 +24,10 @@ SETTINGS: Any = {
     "font.size": 9,
     "axes.grid": True,
     "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.bottom": False,  # the lines of the grid mark the ticks
+    "ytick.left": False,
 }
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 _BEYOND = {"left": "<", "right": ">"}
@@ -46,6 +51,12 @@ def draw(chart: Chart, looks: Mapping[str, Look]) -> Picture:
         figure, axes = grid(len(panels), height=max(2.8, *map(_height, panels), 0))
         for place, panel in zip(axes, panels, strict=True):
             _draw_panel(place, panel, looks)
+        share(axes, "x", lambda i: _quantity(panels[i], "x"))
+        share(axes, "y", lambda i: _quantity(panels[i], "y"))
+        for place, panel in zip(axes, panels, strict=True):
+            tick_plainly(place.xaxis, place.get_xlim())
+            if not panel.y_names:
+                tick_plainly(place.yaxis, place.get_ylim())
         return render(figure, chart.name, chart.caption)
 
 
@@ -55,16 +66,11 @@ def _height(panel: Panel) -> float:
     return 0.8 + _ROW * len(heights) + 0.08 * len(panel.y_names)
 
 
-def grid(count: int, *, height: float = 2.8) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of `count` panels, each `height` inches: up to four in one row, else three a row."""
-    columns = count if count <= 4 else 3
-    rows = math.ceil(count / columns)
-    width = 2.7 if columns == 4 else 3.2
-    figure = Figure(figsize=(max(4.6, 1.0 + width * columns), 0.6 + height * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels[count:]:
-        panel.remove()
-    return figure, list(panels[:count])
+def _quantity(panel: Panel, which: Which) -> tuple[object, ...]:
+    """What an axis of the panel shows, and how."""
+    if which == "x":
+        return panel.x_label, panel.x_scale, panel.x_scale == "symlog" and panel.x_linthresh
+    return panel.y_label, panel.y_scale, panel.y_scale == "symlog" and panel.linthresh, panel.y_names
 
 
 def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> None:
@@ -78,20 +84,17 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> None:
         _draw_series(axes, panel, series, look)
     _widen(axes, "x")
     _widen(axes, "y")
-    tick_plainly(axes.xaxis, axes.get_xlim())
     if panel.y_names:
         axes.set_yticks(range(len(panel.y_names)), panel.y_names)
         axes.set_ylim(-0.6, len(panel.y_names) - 0.4)
         axes.grid(visible=False, axis="y")
-    else:
-        tick_plainly(axes.yaxis, axes.get_ylim())
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.title:
         axes.set_title(panel.title, fontsize=9)
 
 
-def _widen(axes: Axes, which: Literal["x", "y"]) -> None:
+def _widen(axes: Axes, which: Which) -> None:
     """Give a logarithmic axis an extent where all points are at one place: matplotlib finds none for itself."""
     low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -102,7 +105,9 @@ def _widen(axes: Axes, which: Literal["x", "y"]) -> None:
 
 def _draw_series(axes: Axes, panel: Panel, series: Series, look: Look) -> None:
     x, y = drawable(series.x, panel.x_scale), drawable(series.y, panel.y_scale)
-    style: dict[str, Any] = {"color": look.colour, "ms": 4, "lw": 1.4, "alpha": series.alpha, "label": series.label}
+    style: dict[str, Any] = {"color": look.colour, "ms": 4, "lw": 1.4, "alpha": series.alpha}
+    if not panel.title or series.entry != panel.title:
+        style["label"] = series.label  # a panel that bears the name needs no legend for it
     style["linestyle"] = "none" if series.drawn == "points" else _DASHES.get(series.dash, look.dash)
     if series.drawn != "line":
         style["marker"] = look.marker

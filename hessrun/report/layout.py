@@ -1,22 +1,38 @@
 """Lays out a figure's panels, their ticks measured once: left to itself, matplotlib measures all of them ten times."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
-from matplotlib.transforms import Affine2D
+from matplotlib.transforms import Affine2D, Bbox
 
 
 def lay_out(figure: Figure, renderer: RendererBase) -> None:
     """Give the panels and the legend their places, for good: nothing is laid out anew when the figure is drawn."""
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
     for axes in figure.axes:
         _place_labels(axes, renderer)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine(None)
+    of_free_shape = [axes for axes in figure.axes if axes.get_axes_locator() is None]  # no bar of colours
+    for axes in of_free_shape:
+        setattr(axes, "get_tightbbox", _as_measured(axes, renderer))  # noqa: B010 - hides the class's method
+    engine.execute(figure)
+    figure.set_layout_engine(None)
+    for axes in of_free_shape:
+        delattr(axes, "get_tightbbox")
+
+
+def _as_measured(axes: Axes, renderer: RendererBase) -> Callable[..., Bbox | None]:
+    """What tells how far the axes reach with all that is around them: as far beyond them as now, wherever they are."""
+    box = axes.get_tightbbox(renderer, for_layout_only=True)
+    if box is None:
+        return lambda *_, **__: None
+    beyond = np.asarray(box.get_points()) - np.asarray(axes.bbox.get_points())
+    return lambda *_, **__: Bbox(np.asarray(axes.bbox.get_points()) + beyond)
 
 
 def _place_labels(axes: Axes, renderer: RendererBase) -> None:

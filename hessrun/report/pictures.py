@@ -18,7 +18,10 @@ from hessrun.report.looks import Look
 
 Drawing = Chart | DensityMap
 _INDEX = "pictures.json"
-_CODE = ("density_map.py", "decades.py", "draw.py", "drawable.py", "formats.py", "layout.py", "looks.py", "ticks.py")
+_CODE = (
+    *("density_map.py", "decades.py", "draw.py", "drawable.py", "formats.py", "layout.py", "looks.py", "panels.py"),
+    "ticks.py",
+)
 
 
 class Pictures:

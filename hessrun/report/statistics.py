@@ -168,9 +168,8 @@ def profiles(costs: Mapping[str, Sequence[float]]) -> dict[str, Profile]:
     best = table.min(axis=0)
     solved = np.isfinite(best)
     ratios = np.full(table.shape, math.inf)
-    ratios[:, solved] = np.where(
-        table[:, solved] == best[solved], 1.0, table[:, solved] / np.maximum(best[solved], 1e-300)
-    )
+    # The least of all numbers have no finite quotient: what is next to nothing is taken as 1e-300.
+    ratios[:, solved] = np.maximum(table[:, solved] / np.maximum(best[solved], 1e-300), 1.0)
     factors = np.unique(np.append(ratios[np.isfinite(ratios)], 1.0))
     shares = [(row[:, None] <= factors).mean(axis=0) for row in ratios]
     return {label: Profile(factors, share) for label, share in zip(costs, shares, strict=True)}

@@ -59,8 +59,12 @@ def tick_plainly(axis: Axis, limits: tuple[float, float]) -> None:
     elif scale == "symlog":
         locator = SymmetricalLogLocator(axis.get_transform())
         locator.set_params(numticks=9)
-        axis.set_major_locator(locator)
-        axis.set_major_formatter(FuncFormatter(power))
+        if sum(low <= at <= high for at in locator.tick_values(low, high)) > 1:
+            axis.set_major_locator(locator)
+            axis.set_major_formatter(FuncFormatter(power))
+        else:
+            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_formatter(FuncFormatter(number))
     else:
         axis.set_major_locator(MaxNLocator(5))
         axis.set_major_formatter(FuncFormatter(number))

@@ -141,6 +141,9 @@ def test_performance_profiles_by_hand():
     assert found["a"].factor.tolist() == [1.0, 2.0, 4.0]
     assert found["a"].share.tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3])  # nobody solves the third problem
     assert found["b"].share.tolist() == pytest.approx([1 / 3, 2 / 3, 2 / 3])
+    tiny = profiles({"a": [1.0, 1e-323], "b": [math.inf, 2e-313]})
+    assert tiny["a"].factor.tolist() == [1.0]
+    assert tiny["a"].share.tolist() == [1.0]
     assert profiles({}) == {}
     assert profiles({"a": [math.nan]}) == {}
 
