@@ -82,8 +82,7 @@ class Look:
 class KrylovBasis:
     """At most m vectors of length n like those of `empty` [n, m]; see the file's legend.
 
-    size: how many there are; products: applications of H; noise: the largest ||T - T'||_2 / 2 met; scale: the largest
-    |theta| met.
+    size: how many there are; products: applications of H; scale: the largest |theta| met.
     """
 
     def __init__(
@@ -97,7 +96,13 @@ class KrylovBasis:
         self.V, self.W = empty, torch.zeros_like(empty)
         self.Z = self.V if metric is None else torch.zeros_like(empty)
         self.size, self.products = 0, 0
-        self.noise, self.scale = 0.0, 0.0
+        self.scale = 0.0
+        self._skew = torch.zeros(1, 1, dtype=torch.float64, device=empty.device)
+
+    @property
+    def noise(self) -> float:
+        """The asymmetry of the products, ||T - T'||_2 / 2, of the T looked at whose T - T' had the largest squares."""
+        return float(torch.linalg.matrix_norm(self._skew, 2)) / 2
 
     @property
     def is_full(self) -> bool:
@@ -118,14 +123,17 @@ class KrylovBasis:
     def expand_within(self, direction: Tensor) -> bool:
         """Add the part of `direction` [n] orthogonal to the basis; False where nothing is left of it but rounding."""
         length, _ = self._length(direction)
-        v = self._orthogonal(self._orthogonal(direction))
+        once, _ = self._orthogonal(direction)
+        v, removed = self._orthogonal(once)
         left, z = self._length(v)
         eps = torch.finfo(self.V.dtype).eps
         # Rounding is all there is: of the direction, or of a residual that belongs to a converged pair.
         if not left > _BREAKDOWN * eps * max(length, eps * self.scale):
             return False
-        v = self._orthogonal(v / left)
-        left, z = self._length(v)
+        # Twice is enough unless the second time, too, took most of it away (Daniel, Gragg, Kaufman, Stewart, 1976).
+        if not removed < left:
+            v, _ = self._orthogonal(v / left)
+            left, z = self._length(v)
         self.V[:, self.size], self.Z[:, self.size] = v / left, z / left
         self.W[:, self.size] = self._apply(self.Z[:, self.size])
         self.size += 1
@@ -153,7 +161,7 @@ class KrylovBasis:
         T = (Z.T @ W).double()
         if not bool(T.isfinite().all()):
             raise NotFiniteError("The products with the matrix are not finite: there are no eigenvalues at this point.")
-        self.noise = max(self.noise, float(torch.linalg.matrix_norm((T - T.T) / 2, 2)))
+        self._skew = max(self._skew, T - T.T, key=lambda skew: float(torch.linalg.vector_norm(skew)))
         theta, Y = torch.linalg.eigh((T + T.T) / 2)
         self.scale = max(self.scale, float(theta.abs().max()))
         index = wanted.select(theta)
@@ -172,9 +180,10 @@ class KrylovBasis:
         for A in (self.V, self.W) if self.Z is self.V else (self.V, self.W, self.Z):
             A[:, : self.size] = A[:, :j] @ y
 
-    def _orthogonal(self, v: Tensor) -> Tensor:
-        left: Tensor = v - self.V[:, : self.size] @ (self.Z[:, : self.size].T @ v)
-        return left
+    def _orthogonal(self, v: Tensor) -> tuple[Tensor, float]:
+        """v without its part in the span of the basis, and that part's length."""
+        part = self.Z[:, : self.size].T @ v
+        return torch.addmv(v, self.V[:, : self.size], part, alpha=-1), float(torch.linalg.vector_norm(part))
 
     def _length(self, v: Tensor) -> tuple[float, Tensor]:
         """sqrt(v'P v), and P v."""

@@ -21,9 +21,8 @@ from hessrun.options import integer, non_negative
 _BASIS = 40
 # Steps between two looks at the Ritz values; a look costs about as much as two steps.
 _STRIDE = 5
-# Steps from a fresh random direction that confirm: eigenvalues missed show after so many.
-_CONFIRM_STEPS = {torch.float64: 12}
-_CONFIRM_STEPS_ELSE = 30
+# Steps from a fresh random direction that confirm, at the least: they go on while a neighbour draws near.
+_CONFIRM_STEPS = 8
 # A neighbour whose distance shrinks by less than this share over a stride will not overtake.
 _SLOW = 0.1
 # A warm start is taken up as a whole where it misses an invariant space by this many tolerances at most: adding the
@@ -87,13 +86,12 @@ def lanczos(
     where a product is not finite, TooLargeError where the memory does not suffice.
     """
     wanted = _checked(n, smallest, largest, magnitude, tolerance, max_products, start, seed)
-    confirm = _CONFIRM_STEPS.get(dtype, _CONFIRM_STEPS_ELSE)
     held = 0 if start is None else 2 * start.shape[1] + _STRIDE
-    m = min(n, max(_BASIS, 2 * wanted.count + 16, wanted.count + confirm + 4, held))
+    m = min(n, max(_BASIS, 2 * wanted.count + 16, wanted.count + _CONFIRM_STEPS + 4, held))
     limit = max(10 * n + 1000 if max_products is None else max_products, min(n, wanted.count))
     empty = _allocated(n, m, dtype, device, arrays=2 if metric is None else 3)
     basis = KrylovBasis(apply, empty, torch.Generator().manual_seed(seed), metric)
-    _begin(basis, wanted, start, tolerance)
+    _begin(basis, wanted, start, tolerance, limit)
     while True:
         look = basis.look(wanted)
         small = len(look.index) >= min(n, wanted.count) and bool((look.residuals <= tolerance * basis.scale).all())
@@ -101,8 +99,8 @@ def lanczos(
             return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=True)
         if small:
             found, vectors = look, basis.vectors(look)
-            _make_room(basis, look, wanted, confirm)
-            look, at_rest = _confirmation(basis, wanted, confirm, tolerance * basis.scale, limit)
+            _make_room(basis, look, wanted, _CONFIRM_STEPS)
+            look, at_rest = _confirmation(basis, wanted, tolerance * basis.scale, limit)
             # Other vectors of a cluster may have come in, not converged, and no better: the pairs before stand.
             if at_rest and not (look.values - found.values).abs().max() > tolerance * basis.scale:
                 return _result(basis, found, vectors, wanted, tolerance, confirmed=True)
@@ -125,7 +123,7 @@ def _allocated(n: int, m: int, dtype: torch.dtype, device: torch.device | None, 
     return torch.zeros(m, n, dtype=dtype, device=device).T
 
 
-def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: float) -> None:
+def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: float, limit: int) -> None:
     """The first vectors: a random one, or what `start` is worth.
 
     The first is a random combination s of the start vectors. What H s leaves outside their span says how far they are
@@ -136,6 +134,8 @@ def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: 
     """
     if start is None:
         basis.expand(None)
+        # Fewer vectors than wanted pairs need no look.
+        basis.steps(min(wanted.count, limit) - 1)
         return
     start = start.to(basis.V)
     basis.expand(start @ basis.random(start.shape[1]))
@@ -151,14 +151,14 @@ def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: 
             basis.expand_within(r)
 
 
-def _confirmation(basis: KrylovBasis, wanted: Wanted, steps: int, allowed: float, limit: int) -> tuple[Look, bool]:
+def _confirmation(basis: KrylovBasis, wanted: Wanted, allowed: float, limit: int) -> tuple[Look, bool]:
     """Steps from a fresh random direction, with the pairs found in the basis; and whether they came to rest.
 
     They go on while the Ritz values next to the wanted ones still approach them fast: in a cluster a fixed number of
     steps would end just short of a value that belongs among the wanted.
     """
     basis.expand(None)
-    basis.steps(steps - 1)
+    basis.steps(_CONFIRM_STEPS - 1)
     look = basis.look(wanted)
     while not basis.is_full:
         if basis.products >= limit:
