@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hessrun.objective.links import LINEAR, Affine, Bilinear, Elementwise, Fixed, Link, convolution
+from hessrun.objective.links import LINEAR, Affine, Bilinear, Elementwise, Fixed, Link, WindowMeans, convolution
 from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
 from hessrun.objective.products import in_shapes
 
@@ -91,8 +91,10 @@ class Chain:
                     weight_at=places.get(weight),
                     bias_at=places.get(bias),
                 )
+            elif isinstance(layer, _ELEMENTWISE):
+                link = Elementwise(layer, a)
             else:
-                link = Elementwise(layer, a) if isinstance(layer, _ELEMENTWISE) else Fixed(layer, a)
+                link = WindowMeans.of(layer, a) or Fixed(layer, a)
             links.append(link)
             a = link.output
         return ChainGraph(links, list(parameters.values()), output_loss(loss, a, targets, share), kind)
