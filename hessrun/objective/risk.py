@@ -276,7 +276,7 @@ class EmpiricalRisk(Objective):
     @property
     def _batch(self) -> int:
         """Products that are made together."""
-        return self._sizes.batch(self._saved * self.n_batch) if self._keeps_graphs else 1
+        return self._sizes.batch(self._saved * self.n_batch, self.dtype.itemsize) if self._keeps_graphs else 1
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
         """By layers where the module allows it, verified with one random product, which is one column more."""
