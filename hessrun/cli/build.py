@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 
-from hessrun.cli.device import device_of, dtype_of, set_threads
+from hessrun.cli.device import device_of, dtype_of, prepare_host
 from hessrun.cli.folders import require_below
 from hessrun.cli.foreign import is_foreign, make_foreign
 from hessrun.cli.instantiate import check_keys, locate, make, make_partial
@@ -93,7 +93,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
     require_below(config["experiment"])
     _check_protocol(config["target"], config["protocol"])
     dtype, device = dtype_of(config["dtype"]), device_of(config["device"])
-    set_threads(config["threads"])
+    prepare_host(config["threads"])
     optimizer = build_optimizer(config["optimizer"])
     budget = _of_type(Budget, "budget", make("budget", config["budget"]))
     probe = _of_type(Probe, "curvature", make("curvature", config["curvature"]))

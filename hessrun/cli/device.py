@@ -9,6 +9,7 @@ from hessrun import ranks
 from hessrun.cli.side_by_side import cores
 from hessrun.errors import OptionError
 from hessrun.options import choice, integer
+from hessrun.run.heap import keep_freed_memory
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -57,11 +58,13 @@ def _make_cuda_repeatable() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def set_threads(threads: object) -> None:
-    """CPU threads of torch and of the linear algebra beside it; None leaves their own choice.
+def prepare_host(threads: object) -> None:
+    """Keep freed memory, and set the CPU threads of torch and of the linear algebra beside it.
 
-    Where ranks share a machine, it is as many of its processors as there are for each: torchrun's own choice is 1.
+    threads: None leaves their own choice. Where ranks share a machine, it is as many of its processors as there are for
+    each: torchrun's own choice is 1.
     """
+    keep_freed_memory()
     if threads is None and ranks.size() > 1:
         threads = max(1, cores() // ranks.on_this_machine())
     if threads is None:

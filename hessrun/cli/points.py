@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hessrun.cli.build import build_problem
 from hessrun.cli.composing import compose_words
-from hessrun.cli.device import device_of, dtype_of, set_threads
+from hessrun.cli.device import device_of, dtype_of, prepare_host
 from hessrun.cli.spectrum import Point
 from hessrun.errors import OptionError, RecordError
 from hessrun.options import integer
@@ -58,7 +58,7 @@ def point_of_overrides(words: Sequence[str]) -> Point:
     """The start of the problem that overrides name, as a run would start. Raises HessrunError, one line."""
     config, choices = compose_words(words).resolved()
     integer("seed", config["seed"], minimum=0)
-    set_threads(config["threads"])
+    prepare_host(config["threads"])
     problem = build_problem(config, choices, dtype_of(config["dtype"]), device_of(config["device"]))
     title = f"{problem.facts.name}, seed {config['seed']}, at the start"
     return Point(problem.train, problem.x0, 0, title, Path(config["outputs"]) / "spectrum")

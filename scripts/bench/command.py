@@ -14,6 +14,7 @@ import torch
 
 from bench.setting import Setting, say
 from bench.table import Row, heading
+from hessrun.run.heap import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Benchmark:
         reason = self.reason_to_refuse(chosen)
         if reason is not None:
             return self.refuse(reason)
+        keep_freed_memory()  # as a run of hessrun does; peers gain by it as well
         setting = Setting(
             device=torch.device(chosen.device),
             is_quick=chosen.quick,

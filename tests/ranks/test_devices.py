@@ -30,8 +30,8 @@ def test_memory_andcores_are_halved(two_here: None, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     monkeypatch.setattr(device, "threadpool_limits", lambda count, user_api: taken.append(count))
     monkeypatch.setattr(device, "cores", lambda: 6)
-    device.set_threads(None)
-    device.set_threads(5)
+    device.prepare_host(None)
+    device.prepare_host(5)
     assert taken == [3, 3, 5, 5]
 
 
