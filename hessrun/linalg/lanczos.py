@@ -22,7 +22,7 @@ _BASIS = 40
 # Steps between two looks at the Ritz values; a look costs about as much as two steps.
 _STRIDE = 5
 # Steps from a fresh random direction that confirm, at the least: they go on while a neighbour draws near.
-_CONFIRM_STEPS = 8
+_CONFIRM_STEPS = 12
 # A neighbour whose distance shrinks by less than this share over a stride will not overtake.
 _SLOW = 0.1
 # A warm start is taken up as a whole where it misses an invariant space by this many tolerances at most: adding the
