@@ -187,15 +187,15 @@ def _make_room(basis: KrylovBasis, look: Look, wanted: Wanted, steps: int) -> No
 def _result(
     basis: KrylovBasis, look: Look, vectors: Tensor, wanted: Wanted, tolerance: float, *, confirmed: bool
 ) -> Eigenpairs:
-    allowed = tolerance * basis.scale
-    small, clean = bool((look.residuals <= allowed).all()), basis.noise <= allowed
+    allowed, noise = tolerance * basis.scale, basis.noise
+    small, clean = bool((look.residuals <= allowed).all()), noise <= allowed
     # What a whole basis leaves is rounding, whatever the tolerance.
     if basis.is_full:
         eps = torch.finfo(basis.V.dtype).eps * basis.V.shape[0] * basis.scale * 10
-        small, clean = bool((look.residuals <= max(allowed, eps)).all()), basis.noise <= max(allowed, eps)
+        small, clean = bool((look.residuals <= max(allowed, eps)).all()), noise <= max(allowed, eps)
     if not clean:
         message = (
-            f"The products carry noise of {basis.noise:.1e}, above the tolerance of {allowed:.1e}: use float64"
+            f"The products carry noise of {noise:.1e}, above the tolerance of {allowed:.1e}: use float64"
             f"{' or a larger tolerance' if basis.V.dtype == torch.float64 else ''}."
         )
     elif not small:
@@ -213,7 +213,7 @@ def _result(
         n_largest=high,
         products=basis.products,
         scale=basis.scale,
-        noise=basis.noise,
+        noise=noise,
         converged=small and clean,
         complete=small and clean and confirmed,
         message=message,

@@ -42,8 +42,7 @@ def tick_plainly(axis: Axis, limits: tuple[float, float]) -> None:
     if scale == "log":
         decades = math.log10(high) - math.log10(low)
         if decades < 0.5:
-            axis.set_major_locator(MaxNLocator(5))
-            axis.set_major_formatter(FuncFormatter(number))
+            _tick_evenly(axis)
         elif decades < _FEW_DECADES:
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(FuncFormatter(number))
@@ -63,8 +62,11 @@ def tick_plainly(axis: Axis, limits: tuple[float, float]) -> None:
             axis.set_major_locator(locator)
             axis.set_major_formatter(FuncFormatter(power))
         else:
-            axis.set_major_locator(MaxNLocator(5))
-            axis.set_major_formatter(FuncFormatter(number))
+            _tick_evenly(axis)
     else:
-        axis.set_major_locator(MaxNLocator(5))
-        axis.set_major_formatter(FuncFormatter(number))
+        _tick_evenly(axis)
+
+
+def _tick_evenly(axis: Axis) -> None:
+    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_formatter(FuncFormatter(number))
