@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from hessrun.errors import OptionError
+from hessrun.linalg.deflation import Outliers, deflated, outliers
 from hessrun.linalg.memory import available_bytes, require_matrices
-from hessrun.linalg.quadrature import quadratures
+from hessrun.linalg.quadrature import Quadrature, quadratures
 from hessrun.linalg.random import normal
 from hessrun.objective import Objective
 from hessrun.options import integer, positive
@@ -16,6 +17,8 @@ from hessrun.record import Spectrum
 
 _BANDWIDTH = 0.01
 _MARGIN = 0.03
+# One outlier may be set for so many steps: a quarter of the basis that found them is their memory.
+_OF_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Density:
     Each probe is an independent, unbiased look at the whole: what they differ by is the error of their mean.
     n: how many eigenvalues the density describes.
     nodes [probes, m], ascending along a row, in units of the eigenvalues; weights [probes, m], of sum 1 a row: both in
-    float64 on the host; m is the smaller of steps and n. A probe whose space closed early fills its row with weight 0.
+    float64 on the host; m is the smaller of steps and n, and with several probes up to a quarter more, for outliers
+    that were found and have the weight 1/n. A probe whose space closed early fills its row with weight 0.
     products: applications of the matrix; noise: the largest asymmetry of them, in units of the eigenvalues: structure
     finer than that is rounding.
     """
@@ -110,9 +114,10 @@ class Density:
     def moments(self, k: int) -> tuple[float, float]:
         """The mean of lambda^k over all eigenvalues, tr(H^k) / n, and its standard error; k: 0 or above.
 
-        Each probe gives v'H^k v, to rounding for k up to 2 m - 1. With one probe the error is nan. With few probes and
-        few outliers that carry the mean it tends to be too small: at 20 probes and 3 outliers, two errors held the mean
-        in 88 % of 200 seeds.
+        One probe gives v'H^k v, to rounding for k up to 2 steps - 1, and the error is nan; of several each gives this
+        for the part of v in the complement of the outliers that were found. With few probes and few outliers that
+        carry the mean and were not found it tends to be too small: at 20 probes of one step and 3 outliers, two errors
+        held the mean in 88 % of 200 seeds.
         """
         integer("k", k, minimum=0)
         each = (self.weights * self.nodes**k).sum(1)
@@ -149,13 +154,16 @@ def density(
     """The spectral density of the Hessian at x [n] by stochastic Lanczos quadrature, in probes * steps products.
 
     E[v'f(H)v] = tr f(H) / n for v uniform on the unit sphere; each v'f(H)v is taken by the Gauss rule of its own
-    Lanczos process (Ubaru, Chen and Saad, 2017, Algorithm 1; for networks Ghorbani, Krishnan and Xiao, 2019).
+    Lanczos process (Ubaru, Chen and Saad, 2017, Algorithm 1; for networks Ghorbani, Krishnan and Xiao, 2019). From two
+    probes on, the outliers that one process has found are given their exact weight in the other probes' rules, and
+    those of the second in the first's (`hessrun.linalg.deflation`; Bhattacharjee et al., 2025): without a further
+    product, a network's density comes as near to its spectrum as with several times the probes.
     probes: random vectors, 1 or above, 2 or above for an error; steps: of each process, 1 or above; from n on the
     probe's measure is exact.
     seed: of the probes, 0 or above; they are drawn on the host, and are the same on every device.
     kind: one of `objective.curvature_kinds()`. Products are counted on `objective`: pass `objective.uncounted()` to
-    look without being counted. Memory: a matrix [steps, n] at least, one for each probe where a quarter of the limit
-    holds them: these go in lock-step.
+    look without being counted. Memory: one and a half matrices [steps, n] and the probes at least, another matrix for
+    each probe where a quarter of the limit holds them: these go in lock-step.
 
     Raises OptionError for options outside their ranges, NotFiniteError where a product is not finite, TooLargeError
     where the memory does not suffice.
@@ -164,23 +172,47 @@ def density(
         integer(name, value, minimum=minimum)
     n, dtype, device = objective.dim, objective.dtype, objective.device
     m = min(steps, n)
-    require_matrices(m / n, n, dtype, device, what=f"A density of {steps} steps", instead="fewer steps")
+    vectors = 1.5 * m + probes
+    require_matrices(vectors / n, n, dtype, device, what=f"A density of {steps} steps", instead="fewer steps")
     generator = torch.Generator().manual_seed(seed)
     # Together where all their vectors fit, since products of several at once may be cheaper; in groups elsewhere.
     group = min(probes, max(1, int(available_bytes(device) // (4 * m * n * dtype.itemsize))))
-    rules = []
+    views: list[_View] = []
     with objective.curvature(x, kind=kind) as curvature:
         for first in range(0, probes, group):
             starts = [normal(n, generator=generator) for _ in range(min(group, probes - first))]
             V = torch.stack(starts, dim=1).to(dtype=dtype, device=device)
-            rules += quadratures(lambda V: curvature @ V, V, m)
+            views += [
+                _View.of(rule, m // _OF_STEPS if probes > 1 and index < 2 else 0)
+                for index, rule in enumerate(quadratures(lambda V: curvature @ V, V, m), start=first)
+            ]
+    # Which vector stands for an eigenvalue that is repeated must not depend on the probe that it is taken from.
+    known = [views[min(1, probes - 1)].known, *[views[0].known] * (probes - 1)]
+    rules = [deflated(v.nodes, v.weights, v.start, k) for v, k in zip(views, known, strict=True)]
+    width = max(len(nodes) for nodes, _ in rules)
     return Density(
         n=n,
-        nodes=torch.stack([torch.cat([r.nodes, r.nodes[-1:].expand(m - len(r.nodes))]) for r in rules]),
-        weights=torch.stack([torch.cat([r.weights, r.weights.new_zeros(m - len(r.nodes))]) for r in rules]),
-        products=sum(len(r.nodes) for r in rules),
-        noise=max(r.noise for r in rules),
+        nodes=torch.stack([torch.cat([nodes, nodes[-1:].expand(width - len(nodes))]) for nodes, _ in rules]),
+        weights=torch.stack([torch.cat([weights, weights.new_zeros(width - len(weights))]) for _, weights in rules]),
+        products=sum(len(view.nodes) for view in views),
+        noise=max(view.noise for view in views),
     )
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is seen from a probe: its unit vector start [n], the Gauss rule, and the outliers that it found."""
+
+    start: Tensor
+    nodes: Tensor
+    weights: Tensor
+    noise: float
+    known: Outliers
+
+    @classmethod
+    def of(cls, rule: Quadrature, count: int) -> "_View":
+        """Without the rule's basis, which would keep [steps, n] in memory."""
+        return cls(rule.basis[0].clone(), rule.nodes, rule.weights, rule.noise, outliers(rule, count))
 
 
 def _range(nodes: Tensor) -> float:

@@ -27,12 +27,17 @@ class Quadrature:
     nodes [m], ascending; weights [m], 0 or above, of sum 1: both in float64 on the host; m products were made.
     is_exact: the space closed after m steps, so that the equality holds for every function p.
     noise: the asymmetry of the products, ||A - A'||_2 / 2 for A = V H V' as computed, in units of the eigenvalues.
+    basis: V [m, n], its first row the unit vector v; modes [m, m], float64 on the host: V' modes[:, j] is the Ritz
+    vector of node j, and residuals[j] the length of H times it less nodes[j] times it, in units of the eigenvalues.
     """
 
     nodes: Tensor
     weights: Tensor
     is_exact: bool
     noise: float
+    basis: Tensor
+    modes: Tensor
+    residuals: Tensor
 
 
 def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Quadrature:
@@ -77,7 +82,7 @@ class _Process:
         self._V, self._upper = start.new_zeros(m, len(start)), start.new_zeros(m, m)
         self._V[0] = start / length
         self._beta: list[float] = []
-        self._size, self._j = 0.0, 0
+        self._size, self._j, self._left = 0.0, 0, 0.0
         self.is_over = self._is_closed = False
 
     @property
@@ -95,7 +100,7 @@ class _Process:
         whole, left = torch.stack((torch.linalg.vector_norm(image), torch.linalg.vector_norm(w))).tolist()
         if not math.isfinite(whole):
             raise NotFiniteError("The products with the matrix are not finite: it has no density at this point.")
-        self._size, self._j = max(self._size, whole), j + 1
+        self._size, self._j, self._left = max(self._size, whole), j + 1, left
         if not left > _BREAKDOWN * torch.finfo(image.dtype).eps * self._size:
             self.is_over = self._is_closed = True
         elif j + 1 == m:
@@ -105,17 +110,25 @@ class _Process:
             self._V[j + 1] = w / left
 
     def rule(self) -> Quadrature:
-        is_exact = self._is_closed or self._j == self._V.shape[1]
-        return _rule(self._upper[: self._j, : self._j], self._beta, is_exact=is_exact)
+        j = self._j
+        theta, Y = torch.linalg.eigh(_tridiagonal(self._upper[:j, :j].diagonal(), self._beta))
+        return Quadrature(
+            theta,
+            Y[0] ** 2,
+            is_exact=self._is_closed or j == self._V.shape[1],
+            noise=_asymmetry(self._upper[:j, :j], self._beta),
+            basis=self._V[:j],
+            modes=Y,
+            residuals=self._left * Y[-1].abs(),
+        )
 
 
-def _rule(upper: Tensor, beta: list[float], *, is_exact: bool) -> Quadrature:
-    computed = upper.double().cpu()
+def _tridiagonal(alpha: Tensor, beta: list[float]) -> Tensor:
     beside = torch.tensor(beta, dtype=torch.float64, device="cpu")
-    theta, Y = torch.linalg.eigh(
-        torch.diag(computed.diagonal()) + torch.diag(beside, 1) + torch.diag(beside, -1),
-    )
-    # A symmetric H would give beta above the diagonal as well, and nothing further up.
-    excess = torch.triu(computed, 1) - torch.diag(beside, 1)
-    noise = float(torch.linalg.matrix_norm(excess - excess.T, 2)) / 2
-    return Quadrature(theta, Y[0] ** 2, is_exact, noise)
+    return torch.diag(alpha.double().cpu()) + torch.diag(beside, 1) + torch.diag(beside, -1)
+
+
+def _asymmetry(upper: Tensor, beta: list[float]) -> float:
+    """A symmetric H would give beta above the diagonal as well, and nothing further up."""
+    excess = torch.triu(upper.double().cpu(), 1) - torch.triu(_tridiagonal(upper.diagonal(), beta), 1)
+    return float(torch.linalg.matrix_norm(excess - excess.T, 2)) / 2
