@@ -19,6 +19,10 @@ import torch
 from scipy.linalg.blas import dtrsv
 from torch import Tensor
 
+# The share of the DFP update in the initial matrix's, phi in [0, 1]: of 0 (BFGS), 0.1, 0.2, 0.3, 0.5, 0.7 and 1 it is
+# the one with which fits of networks take the fewest evaluations without those of linear models losing much.
+_DFP = 0.5
+
 # Columns of a stretch: some dozens of rows of this length stay in the cache between two products.
 _STRETCH = 8192
 
@@ -32,7 +36,7 @@ class LimitedMemory:
     pairs: [m + 1, 2, n], s and y of each slot; head: the spare slot; count: pairs kept, those before `head`.
     sy, yy: [m, m] on the host in float64 in the order of time, oldest first: s_i'y_j for i <= j, and y_i'y_j.
     gamma: H0 is gamma * I; scaling: `every` (gamma from the newest pair, Nocedal & Wright eq. 7.20), `first` (from the
-    first pair alone), `none` (1), or `diagonal`: H0 is the diagonal matrix of `diagonal`, [n], which learns every pair.
+    first pair alone), `none` (1), or `diagonal`: H0^-1 is the diagonal matrix of B0, [n], which learns every pair.
     """
 
     pairs: Tensor
@@ -40,7 +44,7 @@ class LimitedMemory:
     yy: Tensor
     scaling: str
     gamma: float = 1.0
-    diagonal: Tensor | None = None
+    B0: Tensor | None = None
     head: int = 0
     count: int = 0
 
@@ -52,7 +56,7 @@ class LimitedMemory:
 
     def restart(self) -> None:
         """Forget all pairs: H = I."""
-        self.head, self.count, self.gamma, self.diagonal = 0, 0, 1.0, None
+        self.head, self.count, self.gamma, self.B0 = 0, 0, 1.0, None
 
     @property
     def newest(self) -> list[Tensor]:
@@ -69,8 +73,8 @@ class LimitedMemory:
         if self.count == 0:
             return self.gamma * v
         slots = self.head if self.count == self.head else len(self.pairs)
-        if self.diagonal is not None:
-            return self._combine_diagonal(v, _on_host(self.pairs[:slots, 0] @ v), self.diagonal)
+        if self.B0 is not None:
+            return self._combine_diagonal(v, _on_host(self.pairs[:slots, 0] @ v), self.B0)
         dots = _on_host(self.pairs[:slots].view(2 * slots, -1) @ v)
         return self._combine(v, dots[0::2], dots[1::2])
 
@@ -93,8 +97,8 @@ class LimitedMemory:
         (of_v,), taken = self._try([v], curvature)
         if self.count == 0:
             return self.gamma * v, taken
-        if self.diagonal is not None:
-            return self._combine_diagonal(v, of_v, self.diagonal), taken
+        if self.B0 is not None:
+            return self._combine_diagonal(v, of_v, self.B0), taken
         return self._combine(v, of_v[0::2], of_v[1::2]), taken
 
     def update(self, s: Tensor, y: Tensor, *, curvature: float) -> bool:
@@ -113,14 +117,18 @@ class LimitedMemory:
         slots = new + 1 if self.count == new else len(self.pairs)
         rows = self.pairs[:slots, 0] if is_diagonal else self.pairs[:slots].view(2 * slots, -1)
         parts = _products(rows, [y, *vectors])
-        host = _on_host(torch.cat([*parts, torch.dot(s, s)[None], torch.dot(y, y)[None]]))
-        ss, yy = host[-2:].tolist()
-        products = host[:-2].reshape(1 + len(vectors), -1)
+        Bs = s if self.B0 is None else self.B0 * s
+        parts.append(torch.stack((torch.dot(s, s), torch.dot(y, y), torch.dot(s, Bs))))
+        host = _on_host(torch.cat(parts))
+        ss, yy, sBs = host[-3:].tolist()
+        products = host[:-3].reshape(1 + len(vectors), -1)
         step = 1 if is_diagonal else 2
         ys = float(products[0, step * new])
         # Where y'y underflows to 0 there is no scaling to be had from the pair.
         taken = 0 < yy < math.inf and ys > curvature * math.sqrt(ss) * math.sqrt(yy)
         if taken:
+            if is_diagonal:
+                self.B0 = _learnt(self.B0, y, Bs, ys, yy, sBs)
             self._take(products[0, 0::step], products[0, 1::2], ys, yy)
         else:
             self.pairs[new] = 0
@@ -128,9 +136,6 @@ class LimitedMemory:
 
     def _take(self, of_s: Array, of_y: Array, ys: float, yy: float) -> None:
         """Keep the pair at `head`, from the products of its y with s and y of each slot."""
-        if self.scaling == "diagonal":
-            s, y = self.pairs[self.head].unbind()
-            self.diagonal = _learnt(self.diagonal, s, y, ys, yy)
         if self.scaling == "every" or (self.scaling == "first" and self.count == 0):
             self.gamma = ys / yy
         SY, YY, k = self.sy.numpy(), self.yy.numpy(), self.count
@@ -169,12 +174,12 @@ class LimitedMemory:
         rows = self.pairs[:slots].view(2 * slots, -1)
         return torch.addmv(v, rows.T, torch.from_numpy(weights).to(v), beta=self.gamma)
 
-    def _combine_diagonal(self, v: Tensor, of_s: Array, diagonal: Tensor) -> Tensor:
+    def _combine_diagonal(self, v: Tensor, of_s: Array, B0: Tensor) -> Tensor:
         """H v with H0 diagonal from the products of v with s of each slot."""
         k, slots = self.count, len(of_s)
         R, S, Y = self.sy.numpy()[:k, :k], self.pairs[:slots, 0], self.pairs[:slots, 1]
         a = dtrsv(R, self._in_time(of_s))
-        r = torch.addmv(v, Y.T, torch.from_numpy(self._by_slot(a, slots)).to(v), alpha=-1).mul_(diagonal)
+        r = torch.addmv(v, Y.T, torch.from_numpy(self._by_slot(a, slots)).to(v), alpha=-1).div_(B0)
         c = dtrsv(R, R.diagonal() * a - self._in_time(_on_host(Y @ r)), trans=1)
         return r.addmv_(S.T, torch.from_numpy(self._by_slot(c, slots)).to(v))
 
@@ -201,15 +206,23 @@ def _on_host(numbers: Tensor) -> Array:
     return array
 
 
-def _learnt(diagonal: Tensor | None, s: Tensor, y: Tensor, ys: float, yy: float) -> Tensor:
-    """The diagonal of H0 after a pair: that of the BFGS update of its inverse B, scaled so that y'H0 y = y's.
+def _learnt(B0: Tensor | None, y: Tensor, Bs: Tensor, ys: float, yy: float, sBs: float) -> Tensor:
+    """The diagonal of H0^-1 after a pair, from B s before it: that of an update of B, scaled so that y'H0 y = y's.
 
-    B+ = B + y y' / y's - B s s'B / s'B s (Gilbert and Lemaréchal, 1989, section 4, the direct update; scaled after it).
+    Half of the BFGS and half of the DFP update, Broyden's class at phi = 1/2 (Gilbert and Lemaréchal, 1989, section 4,
+    and Nocedal & Wright, 2006, eq. 6.32, where B is a diagonal matrix):
+
+    B+ = B + y y' / y's - (1 - phi) B s s'B / s'B s - phi (B s y' + y s'B) / y's + phi s'B s y y' / (y's)^2.
+
     It is positive wherever B is; before the first pair B is y'y / y's I.
     """
-    D = torch.full_like(s, ys / yy) if diagonal is None else diagonal
-    B, Bs = 1 / D, s / D
-    # By Cauchy's inequality the first difference is 0 or above: rounding must not take B lower than this.
-    B_new = torch.addcdiv(B, Bs * Bs, torch.dot(s, Bs), value=-1).clamp_min_(0).addcmul_(y, y, value=1 / ys)
-    D = 1 / torch.maximum(B_new, torch.finfo(s.dtype).eps * B)
-    return D.mul_(ys / torch.dot(y, D * y))
+    if B0 is None:
+        start = yy / ys
+        B0, Bs, sBs = torch.full_like(y, start), start * Bs, start * sBs
+    if not 0 < sBs < math.inf:
+        return B0
+    B = torch.addcmul(B0, y, torch.mul(y, (1 + _DFP * sBs / ys) / ys).add_(Bs, alpha=-2 * _DFP / ys))
+    B.addcmul_(Bs, Bs, value=(_DFP - 1) / sBs)
+    # Rounding must not take it to 0, or below.
+    torch.maximum(B, torch.finfo(y.dtype).eps * B0, out=B)
+    return B.mul_(torch.dot(y, y / B) / ys)

@@ -37,13 +37,18 @@ def dense(kept, gamma, v):
 
 
 def diagonal(seen):
-    """Of the inverse BFGS matrix, pair by pair: the whole matrix is formed, and all but its diagonal dropped."""
+    """Half BFGS, half DFP, pair by pair: the whole matrix is formed (Nocedal & Wright, eq. 6.19 and 6.13), and all but
+    its diagonal dropped.
+    """
     s, y = seen[0]
     B = torch.eye(N, dtype=torch.float64) * torch.dot(y, y) / torch.dot(y, s)
     for s, y in seen:
-        B = B - torch.outer(B @ s, B @ s) / (s @ B @ s) + torch.outer(y, y) / torch.dot(y, s)
-        D = 1 / B.diagonal()
-        B = torch.diag(torch.dot(y, D * y) / torch.dot(y, s) / D)
+        ys = torch.dot(y, s)
+        bfgs = B - torch.outer(B @ s, B @ s) / (s @ B @ s) + torch.outer(y, y) / ys
+        left = torch.eye(N, dtype=torch.float64) - torch.outer(y, s) / ys
+        dfp = left @ B @ left.T + torch.outer(y, y) / ys
+        D = 1 / (0.5 * bfgs + 0.5 * dfp).diagonal()
+        B = torch.diag(torch.dot(y, D * y) / ys / D)
     return 1 / B.diagonal()
 
 
