@@ -5,15 +5,17 @@ derivative of the gradient along v is written down layer by layer (Pearlmutter, 
 same with about twice the operations, and convolutions by kernels that are slower.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hessrun.objective.links import LINEAR, Affine, Bilinear, Elementwise, Fixed, Link, WindowMeans, convolution
+from hessrun.objective.links import LINEAR, Affine, Bilinear, Elementwise, Fixed, Link, convolution
 from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
 from hessrun.objective.products import in_shapes
+from hessrun.objective.windows import WindowMaxima, WindowMeans
 
 _ELEMENTWISE = (
     nn.Tanh,
@@ -30,6 +32,7 @@ _ELEMENTWISE = (
     nn.SELU,
     nn.CELU,
 )
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _FIXED = (nn.Identity, nn.Flatten, nn.Unflatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 
@@ -45,13 +48,13 @@ class Chain:
 
         Known are exactly torch's own classes, without hooks, shared parameters or parametrisations.
         """
-        layers = tuple(_plain_layers("", module))
+        layers = [(name, layer) for name, layer in _plain_layers("", module) if not isinstance(layer, _DROPOUT)]
         if any(layer is None for _, layer in layers):
             return None
         named = [parameter for _, parameter in module.named_parameters(remove_duplicate=False)]
         if len({id(parameter) for parameter in named}) < len(named):
             return None
-        found = cls(tuple((name, layer) for name, layer in layers if layer is not None))
+        found = cls(tuple((name, _out_of_place(layer)) for name, layer in layers if layer is not None))
         return found if named and found._fits(named[0].new_zeros(1, *shape)) else None
 
     def _fits(self, seen: Tensor) -> bool:
@@ -93,6 +96,8 @@ class Chain:
                 )
             elif isinstance(layer, _ELEMENTWISE):
                 link = Elementwise(layer, a)
+            elif isinstance(layer, nn.MaxPool2d):
+                link = WindowMaxima(layer, a)
             else:
                 link = WindowMeans.of(layer, a) or Fixed(layer, a)
             links.append(link)
@@ -155,8 +160,21 @@ def _plain_layers(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Modu
 def _is_known(layer: nn.Module) -> bool:
     if type(layer) is nn.Conv2d:
         return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    # What works in place would write over the activations that the next product needs.
-    return type(layer) in (nn.Linear, *_ELEMENTWISE, *_FIXED) and not getattr(layer, "inplace", False)
+    if type(layer) is nn.MaxPool2d:
+        return not layer.return_indices
+    if type(layer) in _DROPOUT:
+        # Only where it does nothing: masks are refused with the objective.
+        return not layer.training or layer.p == 0
+    return type(layer) in (nn.Linear, *_ELEMENTWISE, *_FIXED)
+
+
+def _out_of_place(layer: nn.Module) -> nn.Module:
+    """A layer that works in place would write over the activations that the next product needs."""
+    if not getattr(layer, "inplace", False):
+        return layer
+    plain = copy.copy(layer)
+    plain.inplace = False
+    return plain
 
 
 def _bilinear(layer: nn.Linear | nn.Conv2d) -> Bilinear:

@@ -36,6 +36,15 @@ CHAINS = {
         nn.Unflatten(1, (2, 1, 3)), nn.Conv2d(2, 3, (1, 2), dilation=(1, 2), padding=2, stride=2), nn.Softsign(),
         nn.Flatten(), nn.Linear(27, 3),
     ),
+    "windows' maxima": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 2, 2, padding=2), nn.MaxPool2d(2), nn.Tanh(),
+        nn.Conv2d(2, 3, 2, padding=1), nn.MaxPool2d(3, stride=1, padding=1, ceil_mode=True), nn.Flatten(),
+        nn.Linear(36, 3),
+    ),
+    "in place, dropout that is off": lambda: nn.Sequential(
+        nn.Linear(6, 5), nn.Dropout(0.5).eval(), nn.ELU(inplace=True), nn.Linear(5, 4), nn.ReLU(inplace=True),
+        nn.Dropout(0.0, inplace=True), nn.Linear(4, 3),
+    ),
 }  # fmt: skip
 CLASSES = torch.arange(N) % 3
 LOSSES = {
@@ -159,7 +168,8 @@ def _overridden() -> nn.Module:
         pytest.param(_overridden(), id="another forward"),
         pytest.param(nn.Sequential(weight_norm(nn.Linear(6, 3))), id="a parametrisation"),
         pytest.param(nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6)), id="a norm"),
-        pytest.param(nn.Sequential(nn.Linear(6, 6), nn.ReLU(inplace=True)), id="in place"),
+        pytest.param(nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5)), id="dropout"),
+        pytest.param(nn.Sequential(nn.Linear(6, 6), nn.Sequential(nn.Dropout(0.5), nn.Tanh())), id="dropout within"),
         pytest.param(nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Linear(3, 3), nn.Flatten()), id="tokens"),
         pytest.param(
             nn.Sequential(nn.Unflatten(1, (2, 1, 3)), nn.Conv2d(2, 2, 1, groups=2), nn.Flatten()), id="groups"
