@@ -162,9 +162,9 @@ def _is_known(layer: nn.Module) -> bool:
         return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     if type(layer) is nn.MaxPool2d:
         return not layer.return_indices
-    if type(layer) in _DROPOUT:
+    if isinstance(layer, _DROPOUT):
         # Only where it does nothing: masks are refused with the objective.
-        return not layer.training or layer.p == 0
+        return type(layer) in _DROPOUT and (not layer.training or layer.p == 0)
     return type(layer) in (nn.Linear, *_ELEMENTWISE, *_FIXED)
 
 
@@ -173,7 +173,7 @@ def _out_of_place(layer: nn.Module) -> nn.Module:
     if not getattr(layer, "inplace", False):
         return layer
     plain = copy.copy(layer)
-    plain.inplace = False
+    setattr(plain, "inplace", False)  # noqa: B010  (no attribute of every module)
     return plain
 
 

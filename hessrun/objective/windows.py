@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,8 +54,9 @@ class WindowMaxima(Link):
 
     def __init__(self, layer: nn.MaxPool2d, inputs: Tensor) -> None:
         self._shape = inputs.shape[-2:]
-        self.output, places = functional.max_pool2d_with_indices(
-            inputs, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode
+        options: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+        self.output, places = functional.max_pool2d(
+            inputs, layer.kernel_size, ceil_mode=layer.ceil_mode, return_indices=True, **options
         )
         self._places = places.flatten(-2)
 
@@ -63,7 +65,7 @@ class WindowMaxima(Link):
 
     def push(self, tangent: Tensor, vectors: Vectors) -> tuple[Tensor, Any]:
         places = self._places.unsqueeze(1).expand(*tangent.shape[:-2], -1)
-        return tangent.flatten(-2).gather(-1, places).unflatten(-1, self.output.shape[-2:]), places
+        return torch.unflatten(tangent.flatten(-2).gather(-1, places), -1, self.output.shape[-2:]), places
 
     def pull(self, pulled: Tensor, pushed: Any, vectors: Vectors) -> Tensor:
         return self._put(pulled, pushed)
@@ -71,7 +73,7 @@ class WindowMaxima(Link):
     def _put(self, adjoint: Tensor, places: Tensor) -> Tensor:
         height, width = self._shape
         images = adjoint.new_zeros(*adjoint.shape[:-2], height * width)
-        return images.scatter_add_(-1, places, adjoint.flatten(-2)).unflatten(-1, self._shape)
+        return torch.unflatten(images.scatter_add_(-1, places, adjoint.flatten(-2)), -1, self._shape)
 
 
 def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:
