@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from hessrun.errors import RecordError
+
 
 def to_plain(value: Any) -> Any:
     """Dataclasses become dictionaries and enumerations their values, all the way down."""
@@ -26,13 +28,22 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: Any, value: Any) -> Any:
-    """What `to_plain` was given, `kind` being its type."""
+    """What `to_plain` was given, `kind` being its type.
+
+    Raises RecordError where another version of hessrun wrote it, in which `kind` had other fields.
+    """
     if value is None:
         return None
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         (kind,) = (option for option in typing.get_args(kind) if option is not types.NoneType)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints, names = typing.get_type_hints(kind), {f.name for f in dataclasses.fields(kind)}
+        if differing := sorted(names ^ value.keys()):
+            raise RecordError(
+                f"The checkpoint is of another version of hessrun, whose {kind.__name__} differs in "
+                f"{', '.join(differing)}: go on with that version, which its manifest names, or run it anew with "
+                "force=true."
+            )
         return kind(**{f.name: from_plain(hints[f.name], value[f.name]) for f in dataclasses.fields(kind)})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
