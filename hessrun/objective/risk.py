@@ -76,7 +76,7 @@ class EmpiricalRisk(Objective):
         self.graph_memory = graph_memory
         self._sizes = sizes_on(self.device)
         self._batching = Batching()
-        self.chunk_size = chunk_size or self._sizes.chunk(self._saved)
+        self.chunk_size = chunk_size or self._sizes.chunk(self._saved, self.dtype.itemsize)
 
     def _adopt(self, module: nn.Module) -> None:
         """Make the module's parameters views of one buffer, which every evaluation fills anew."""
