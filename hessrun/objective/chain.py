@@ -1,11 +1,14 @@
 """Products with the curvature of a chain of plain layers, without a graph: two passes of matrix products each.
 
-In an nn.Sequential of linear and convolutional layers, functions of one number and linear maps without parameters, the
-derivative of the gradient along v is written down layer by layer (Pearlmutter, 1994). Double backward computes the
+Where a module applies linear and convolutional layers, functions of one number and maps without parameters that are
+linear at a point one after the other, the derivative of the gradient along v is written down layer by layer
+(Pearlmutter, 1994). Double backward computes the
 same with about twice the operations, and convolutions by kernels that are slower.
 """
 
+import contextlib
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from hessrun.objective.links import LINEAR, Affine, Bilinear, Elementwise, Fixed, Link, convolution
 from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
 from hessrun.objective.products import in_shapes
+from hessrun.objective.tracing import called_layers
 from hessrun.objective.windows import WindowMaxima, WindowMeans
 
 _ELEMENTWISE = (
@@ -55,18 +59,26 @@ class Chain:
         if len({id(parameter) for parameter in named}) < len(named):
             return None
         found = cls(tuple((name, _out_of_place(layer)) for name, layer in layers if layer is not None))
-        return found if named and found._fits(named[0].new_zeros(1, *shape)) else None
+        if not named:
+            return None
+        numbers = torch.linspace(-1, 1, 2 * math.prod(shape), dtype=named[0].dtype, device=named[0].device)
+        return found if found._fits(module, numbers.view(2, *shape)) else None
 
-    def _fits(self, seen: Tensor) -> bool:
-        """Whether each layer gets one vector, or one image of channels, per example of inputs [1, ...]."""
-        with torch.no_grad():
+    def _fits(self, module: nn.Module, inputs: Tensor) -> bool:
+        """Whether each layer gets one vector, or one image of channels, per example of inputs [2, ...], and the last
+        gives what the module does.
+        """
+        seen = inputs
+        with torch.no_grad(), contextlib.suppress(RuntimeError):
             for _, layer in self.layers:
                 if isinstance(layer, nn.Linear | nn.Conv2d) and seen.ndim != layer.weight.ndim:
                     return False
                 seen = layer(seen)
-                if seen.ndim < 2 or len(seen) != 1:
+                if seen.ndim < 2 or len(seen) != len(inputs):
                     return False
-        return True
+            return torch.equal(seen, module(inputs))
+        # Sizes that do not fit: a layer saw parts of examples.
+        return False
 
     def graph(
         self, parameters: Mapping[str, Tensor], loss: Loss, inputs: Tensor, targets: Tensor, share: float, kind: str
@@ -145,16 +157,30 @@ class ChainGraph:
 
 
 def _plain_layers(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
-    """The layers of nested nn.Sequentials, with the prefixes of their parameters' names; None for what is not known."""
-    hooked = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    if any(hooked) or "forward" in vars(module):
+    """The layers of `module` in their order, with the prefixes of their parameters' names; None for what is not known.
+
+    Those of nested nn.Sequentials, and those that a forward of the user's own calls.
+    """
+    if _is_altered(module):
         yield prefix, None
     elif type(module) is nn.Sequential:
         # `named_children` would leave out a layer that stands twice.
         for name, part in zip(module._modules, module, strict=True):
             yield from _plain_layers(f"{prefix}{name}.", part)
+    elif _is_known(module):
+        yield prefix, module
     else:
-        yield prefix, module if _is_known(module) else None
+        called = None if any(map(_is_altered, module.modules())) else called_layers(module)
+        if not called:
+            yield prefix, None
+        else:
+            yield from ((f"{prefix}{name}.", layer if _is_known(layer) else None) for name, layer in called)
+
+
+def _is_altered(module: nn.Module) -> bool:
+    """Whether more happens at a call than the forward of its class."""
+    hooked = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooked) or "forward" in vars(module)
 
 
 def _is_known(layer: nn.Module) -> bool:
