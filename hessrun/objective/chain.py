@@ -1,24 +1,25 @@
 """Products with the curvature of a chain of plain layers, without a graph: two passes of matrix products each.
 
-Where a module applies linear and convolutional layers, functions of one number and maps without parameters that are
-linear at a point one after the other, the derivative of the gradient along v is written down layer by layer
-(Pearlmutter, 1994). Double backward computes the
-same with about twice the operations, and convolutions by kernels that are slower.
+Where a module applies linear and convolutional layers, functions of one number, group and layer norms, maps that are
+linear at a point, and sums of what earlier layers gave, the derivative of the gradient along v is written down layer by
+layer (Pearlmutter, 1994). Double backward computes the same with about twice the operations, and convolutions by
+kernels that are slower.
 """
 
 import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from hessrun.objective.links import LINEAR, Affine, Bilinear, Elementwise, Fixed, Link, convolution
+from hessrun.objective.links import LINEAR, Affine, Elementwise, Fixed, Link, Own, Passed, Trained, convolution
+from hessrun.objective.norms import Norm
 from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
 from hessrun.objective.products import in_shapes
-from hessrun.objective.tracing import called_layers
+from hessrun.objective.tracing import Call, called_layers
 from hessrun.objective.windows import WindowMaxima, WindowMeans
 
 _ELEMENTWISE = (
@@ -37,30 +38,28 @@ _ELEMENTWISE = (
     nn.CELU,
 )
 _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-_FIXED = (nn.Identity, nn.Flatten, nn.Unflatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+_FIXED = (nn.Flatten, nn.Unflatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The layers of a module in their order, each with the names of its parameters; made by `of`."""
+    """The layers that a module calls, in their order, each with the sources of its input; made by `of`."""
 
-    layers: tuple[tuple[str, nn.Module], ...]
+    calls: tuple[Call, ...]
 
     @classmethod
     def of(cls, module: nn.Module, shape: Sequence[int]) -> "Chain | None":
-        """The chain that `module` is on inputs [N, *shape]; None where it holds anything but layers known here.
+        """The chain that `module` is on inputs [N, *shape]; None where it calls anything but layers known here.
 
         Known are exactly torch's own classes, without hooks, shared parameters or parametrisations.
         """
-        layers = [(name, layer) for name, layer in _plain_layers("", module) if not isinstance(layer, _DROPOUT)]
-        if any(layer is None for _, layer in layers):
+        named = list(module.parameters())
+        if not named or any(_is_altered(part) for part in module.modules()):
             return None
-        named = [parameter for _, parameter in module.named_parameters(remove_duplicate=False)]
-        if len({id(parameter) for parameter in named}) < len(named):
+        calls = [Call("", module, (-1,))] if _is_known(module) else called_layers(module)
+        if calls is None or not all(_is_known(call.layer) for call in calls):
             return None
-        found = cls(tuple((name, _out_of_place(layer)) for name, layer in layers if layer is not None))
-        if not named:
-            return None
+        found = cls(tuple(replace(call, layer=_plain(call.layer)) for call in calls))
         numbers = torch.linspace(-1, 1, 2 * math.prod(shape), dtype=named[0].dtype, device=named[0].device)
         return found if found._fits(module, numbers.view(2, *shape)) else None
 
@@ -68,15 +67,18 @@ class Chain:
         """Whether each layer gets one vector, or one image of channels, per example of inputs [2, ...], and the last
         gives what the module does.
         """
-        seen = inputs
+        seen: list[Tensor] = []
         with torch.no_grad(), contextlib.suppress(RuntimeError):
-            for _, layer in self.layers:
-                if isinstance(layer, nn.Linear | nn.Conv2d) and seen.ndim != layer.weight.ndim:
+            for call in self.calls:
+                parts = [seen[source] if source >= 0 else inputs for source in call.sources]
+                if any(part.shape != parts[0].shape for part in parts):
                     return False
-                seen = layer(seen)
-                if seen.ndim < 2 or len(seen) != len(inputs):
+                if isinstance(call.layer, nn.Linear | nn.Conv2d) and parts[0].ndim != call.layer.weight.ndim:
                     return False
-            return torch.equal(seen, module(inputs))
+                seen.append(call.layer(sum(parts[1:], parts[0])))
+                if seen[-1].ndim < 2 or len(seen[-1]) != len(inputs):
+                    return False
+            return torch.equal(seen[-1], module(inputs))
         # Sizes that do not fit: a layer saw parts of examples.
         return False
 
@@ -88,50 +90,47 @@ class Chain:
         parameters: the trained ones by name, in the order of the vectors.
         """
         places = {name: place for place, name in enumerate(parameters)}
-        links: list[Link] = []
-        a = inputs
-        for name, layer in self.layers:
-            weight, bias = f"{name}weight", f"{name}bias"
-            # What comes before the first layer that is trained is a constant.
-            if not links and weight not in places and bias not in places:
+        outputs: list[Tensor] = []
+        links: dict[int, tuple[Link, tuple[int, ...]]] = {}
+        for position, call in enumerate(self.calls):
+            parts = [outputs[source] if source >= 0 else inputs for source in call.sources]
+            a = sum(parts[1:], parts[0])
+            varying = tuple(source for source in call.sources if source in links)
+            # What depends on nothing that is trained is a constant.
+            if not varying and f"{call.name}weight" not in places and f"{call.name}bias" not in places:
                 with torch.no_grad():
-                    a = layer(a)
-                continue
-            if isinstance(layer, nn.Linear | nn.Conv2d):
-                link: Link = Affine(
-                    _bilinear(layer),
-                    a,
-                    parameters.get(weight, layer.weight).detach(),
-                    None if layer.bias is None else parameters.get(bias, layer.bias).detach(),
-                    weight_at=places.get(weight),
-                    bias_at=places.get(bias),
-                )
-            elif isinstance(layer, _ELEMENTWISE):
-                link = Elementwise(layer, a)
-            elif isinstance(layer, nn.MaxPool2d):
-                link = WindowMaxima(layer, a)
+                    outputs.append(call.layer(a))
             else:
-                link = WindowMeans.of(layer, a) or Fixed(layer, a)
-            links.append(link)
-            a = link.output
-        return ChainGraph(links, list(parameters.values()), output_loss(loss, a, targets, share), kind)
+                link = _link(call, a, parameters, places)
+                links[position] = link, varying
+                outputs.append(link.output)
+        return ChainGraph(links, list(parameters.values()), output_loss(loss, outputs[-1], targets, share), kind)
 
 
 class ChainGraph:
     """The products of a chain at one point: a `ProductGraph`.
 
-    links: from the first layer that is trained to the last; parameters: the trained ones, in the order of the vectors.
+    links: by their positions in the chain, those that depend on what is trained, each with the positions of the links
+    that its input is the sum of (and of constants); parameters: the trained ones, in the order of the vectors.
     """
 
-    def __init__(self, links: Sequence[Link], parameters: Sequence[Tensor], loss: OutputLoss, kind: str) -> None:
-        first, *self._rest = links
-        assert isinstance(first, Affine)  # noqa: S101  (nothing else is trained)
-        self._first, self._parameters, self._loss = first, parameters, loss
+    def __init__(
+        self,
+        links: Mapping[int, tuple[Link, tuple[int, ...]]],
+        parameters: Sequence[Tensor],
+        loss: OutputLoss,
+        kind: str,
+    ) -> None:
+        self._links, self._parameters, self._loss = links, parameters, loss
+        self._last = max(links)
         if kind == "hessian":
-            adjoint = loss.gradient
-            for link in reversed(self._rest):
-                adjoint = link.back(adjoint)
-            first.keep(adjoint)
+            adjoints = _Sums(self._last, loss.gradient)
+            for position, link, sources in self._backwards():
+                adjoint = adjoints.pop(position)
+                if sources:
+                    adjoints.add(sources, link.back(adjoint))
+                elif isinstance(link, Trained):
+                    link.keep(adjoint)
 
     def product(self, vectors: Sequence[Tensor]) -> Tensor:
         """The product with one vector in the parameters' shapes, [n]."""
@@ -142,39 +141,70 @@ class ChainGraph:
         return torch.cat([part.flatten(1) for part in self._multiplied(in_shapes(rows, self._parameters))], dim=1)
 
     def _multiplied(self, vectors: Sequence[Tensor]) -> list[Tensor]:
-        tangent = self._first.start(vectors)
-        kept = []
-        for link in self._rest:
-            tangent, pushed = link.push(tangent, vectors)
-            kept.append(pushed)
-        pulled = self._loss.product(tangent)
+        tangents: dict[int, Tensor] = {}
+        kept = {}
+        for position, (link, sources) in self._links.items():
+            if sources:
+                first, *others = (tangents[source] for source in sources)
+                tangents[position], kept[position] = link.push(sum(others, first), vectors)
+            else:
+                assert isinstance(link, Trained)  # noqa: S101  (on a constant, nothing else varies)
+                tangents[position], kept[position] = link.start(vectors), None
+        pulled = _Sums(self._last, self._loss.product(tangents[self._last]))
+        del tangents
         products = list(vectors)
-        for link, pushed in zip(reversed(self._rest), reversed(kept), strict=True):
-            link.collect(pulled, pushed, products)
-            pulled = link.pull(pulled, pushed, vectors)
-        self._first.collect(pulled, None, products)
+        for position, link, sources in self._backwards():
+            here, pushed = pulled.pop(position), kept.pop(position)
+            link.collect(here, pushed, products)
+            if sources:
+                pulled.add(sources, link.pull(here, pushed, vectors))
         return products
 
+    def _backwards(self) -> Iterator[tuple[int, Link, tuple[int, ...]]]:
+        for position in sorted(self._links, reverse=True):
+            link, sources = self._links[position]
+            yield position, link, sources
 
-def _plain_layers(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
-    """The layers of `module` in their order, with the prefixes of their parameters' names; None for what is not known.
 
-    Those of nested nn.Sequentials, and those that a forward of the user's own calls.
-    """
-    if _is_altered(module):
-        yield prefix, None
-    elif type(module) is nn.Sequential:
-        # `named_children` would leave out a layer that stands twice.
-        for name, part in zip(module._modules, module, strict=True):
-            yield from _plain_layers(f"{prefix}{name}.", part)
-    elif _is_known(module):
-        yield prefix, module
-    else:
-        called = None if any(map(_is_altered, module.modules())) else called_layers(module)
-        if not called:
-            yield prefix, None
-        else:
-            yield from ((f"{prefix}{name}.", layer if _is_known(layer) else None) for name, layer in called)
+class _Sums:
+    """What has come back to each link from those that it is a source of, summed; at the start the last one's alone."""
+
+    def __init__(self, last: int, value: Tensor) -> None:
+        self._sums = {last: value}
+
+    def pop(self, position: int) -> Tensor:
+        return self._sums.pop(position)
+
+    def add(self, sources: Sequence[int], value: Tensor) -> None:
+        """Out of place: the same value may go to several."""
+        for source in sources:
+            self._sums[source] = self._sums[source] + value if source in self._sums else value
+
+
+def _link(call: Call, a: Tensor, parameters: Mapping[str, Tensor], places: Mapping[str, int]) -> Link:
+    """What the call does around the point where its input is a [B, ...]."""
+    layer, weight, bias = call.layer, f"{call.name}weight", f"{call.name}bias"
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.GroupNorm | nn.LayerNorm):
+        own = Own(
+            _detached(parameters.get(weight, layer.weight)),
+            _detached(parameters.get(bias, layer.bias)),
+            weight_at=places.get(weight),
+            bias_at=places.get(bias),
+        )
+        if isinstance(layer, nn.GroupNorm | nn.LayerNorm):
+            return Norm(layer, a, own)
+        return Affine(LINEAR if isinstance(layer, nn.Linear) else convolution(layer), a, own)
+    if isinstance(layer, _ELEMENTWISE):
+        return Elementwise(layer, a)
+    if isinstance(layer, nn.MaxPool2d):
+        return WindowMaxima(layer, a)
+    if isinstance(layer, nn.Identity):
+        return Passed(a)
+    return WindowMeans.of(layer, a) or Fixed(layer, a)
+
+
+def _detached(parameter: Tensor | None) -> Tensor | None:
+    return None if parameter is None else parameter.detach()
 
 
 def _is_altered(module: nn.Module) -> bool:
@@ -191,17 +221,15 @@ def _is_known(layer: nn.Module) -> bool:
     if isinstance(layer, _DROPOUT):
         # Only where it does nothing: masks are refused with the objective.
         return type(layer) in _DROPOUT and (not layer.training or layer.p == 0)
-    return type(layer) in (nn.Linear, *_ELEMENTWISE, *_FIXED)
+    return type(layer) in (nn.Linear, nn.Identity, nn.GroupNorm, nn.LayerNorm, *_ELEMENTWISE, *_FIXED)
 
 
-def _out_of_place(layer: nn.Module) -> nn.Module:
-    """A layer that works in place would write over the activations that the next product needs."""
+def _plain(layer: nn.Module) -> nn.Module:
+    """The same without effects: what works in place would write over the activations that the next product needs."""
+    if isinstance(layer, _DROPOUT):
+        return nn.Identity()
     if not getattr(layer, "inplace", False):
         return layer
     plain = copy.copy(layer)
     setattr(plain, "inplace", False)  # noqa: B010  (no attribute of every module)
     return plain
-
-
-def _bilinear(layer: nn.Linear | nn.Conv2d) -> Bilinear:
-    return LINEAR if isinstance(layer, nn.Linear) else convolution(layer)

@@ -43,6 +43,44 @@ class Link(ABC):
         """Put the products' parts that belong to the link's own parameters, [k, *shape], where they stand."""
 
 
+class Trained(Link):
+    """A link with parameters of its own, which may be all that is trained of what z depends on."""
+
+    @abstractmethod
+    def keep(self, adjoint: Tensor) -> None:
+        """What `back` does where nothing before this link is trained."""
+
+    @abstractmethod
+    def start(self, vectors: Vectors) -> Tensor:
+        """The tangents of z, [B, k, ...], that the link's own directions make."""
+
+
+class Passed(Link):
+    """What is given on as it is."""
+
+    def __init__(self, inputs: Tensor) -> None:
+        self.output = inputs
+
+    def back(self, adjoint: Tensor) -> Tensor:
+        return adjoint
+
+    def push(self, tangent: Tensor, vectors: Vectors) -> tuple[Tensor, Any]:
+        return tangent, None
+
+    def pull(self, pulled: Tensor, pushed: Any, vectors: Vectors) -> Tensor:
+        return pulled
+
+
+@dataclass(frozen=True)
+class Own:
+    """A layer's parameters at the point, None where it has none; the places among the vectors of what is trained."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    weight_at: int | None
+    bias_at: int | None
+
+
 @dataclass(frozen=True)
 class Bilinear:
     """A map that is linear in its input [B, in, ...] and in its weight [out, in, ...], and its two adjoints.
@@ -73,34 +111,24 @@ def convolution(layer: nn.Conv2d) -> Bilinear:
     )
 
 
-class Affine(Link):
-    """A linear or convolutional layer; weight_at, bias_at: the places of what is trained of it among the vectors."""
+class Affine(Trained):
+    """A linear or convolutional layer."""
 
-    def __init__(
-        self,
-        of: Bilinear,
-        inputs: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        *,
-        weight_at: int | None,
-        bias_at: int | None,
-    ) -> None:
-        self._of, self._inputs, self._weight = of, inputs, weight
-        self._weight_at, self._bias_at = weight_at, bias_at
+    def __init__(self, of: Bilinear, inputs: Tensor, own: Own) -> None:
+        assert own.weight is not None  # noqa: S101  (it has one)
+        self._of, self._inputs, self._weight = of, inputs, own.weight
+        self._weight_at, self._bias_at = own.weight_at, own.bias_at
         self._adjoint: Tensor | None = None
-        self.output = of.apply(inputs, weight, bias)
+        self.output = of.apply(inputs, own.weight, own.bias)
 
     def back(self, adjoint: Tensor) -> Tensor:
         self.keep(adjoint)
         return self._of.to_input(adjoint, self._weight, self._inputs.shape)
 
     def keep(self, adjoint: Tensor) -> None:
-        """What `back` does where nothing before this link is trained."""
         self._adjoint = adjoint
 
     def start(self, vectors: Vectors) -> Tensor:
-        """The tangents of z, [B, k, out, ...], that the link's own directions make."""
         c = None if self._bias_at is None else vectors[self._bias_at]
         if self._weight_at is None:
             assert c is not None  # noqa: S101  (a link without either is not in this chain's trained part)

@@ -1,79 +1,110 @@
-"""A module with a forward of its own as the sequence of torch's layers that it calls, where it is one.
+"""A module as the layers of torch that its forward pass calls, and what each of them is called on.
 
-The forward pass is run once on symbols (torch.fx), which shows what is called on what. Anything but one thing after the
-other, as a branch, a sum of two paths or a parameter that is used bare, is no sequence.
+The forward pass is run once on symbols (torch.fx), which shows both. Sums of what earlier layers gave belong to it; a
+parameter that is used bare, a product of two paths or a choice by value do not.
 """
 
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
-Layers = list[tuple[str, nn.Module]]
+_SUMS = (operator.add, operator.iadd, torch.add)
 
 
-def called_layers(module: nn.Module) -> Layers | None:
-    """The layers that the forward pass of `module` calls one after the other, each with its name; None if it does more.
+@dataclass(frozen=True)
+class Call:
+    """A layer, called on the sum of what its sources gave.
 
-    Functions of torch are given as the layers that do the same, with the name "". None also where the pass depends on
-    values, where a layer with parameters is called twice, and where a parameter takes no part.
+    name: of the layer in the module, with a dot where it is not empty; "" for a function, given as the layer that does
+    the same. sources: positions of earlier calls, -1 being the module's input.
+    """
+
+    name: str
+    layer: nn.Module
+    sources: tuple[int, ...]
+
+
+def called_layers(module: nn.Module) -> list[Call] | None:
+    """What the forward pass of `module` calls, the last being what it returns; None if it does anything else.
+
+    None also where the pass depends on values, where a layer with parameters is called twice, where a parameter takes
+    no part, and where a call's result is not used.
     """
     try:
         graph = fx.Tracer().trace(module)
     # A forward may do anything with a symbol, and fail in any way.
     except Exception:  # noqa: BLE001
         return None
-    layers: Layers = []
-    current: fx.Node | None = None
+    calls: list[Call] = []
+    places: dict[fx.Node, int] = {}
     for node in graph.nodes:
-        if node.op == "placeholder" and current is None:
-            current = node
+        if node.op == "placeholder" and not places:
+            places[node] = -1
         elif node.op == "output":
-            return layers if node.args == (current,) and _each_once(module, layers) else None
-        elif not _is_count(node, current):
-            if current is None or not node.args or node.args[0] is not current:
+            is_last = _place(node.args[0], places) == len(calls) - 1
+            return calls if is_last and _all_used(calls) and _each_once(module, calls) else None
+        elif not _is_count(node, places):
+            call = _call(module, node, places)
+            if call is None:
                 return None
-            layer = _layer(module, node)
-            if layer is None:
-                return None
-            layers.append((str(node.target) if node.op == "call_module" else "", layer))
-            current = node
+            places[node] = len(calls)
+            calls.append(call)
     return None
 
 
-def _each_once(module: nn.Module, layers: Layers) -> bool:
+def _all_used(calls: list[Call]) -> bool:
+    used = {source for call in calls for source in call.sources}
+    return used >= set(range(len(calls) - 1))
+
+
+def _each_once(module: nn.Module, calls: list[Call]) -> bool:
     """Whether the layers' parameters are the module's, no less and no more."""
-    taken = [f"{name}.{own}" for name, layer in layers for own, _ in layer.named_parameters(recurse=False)]
+    taken = [f"{call.name}{own}" for call in calls for own, _ in call.layer.named_parameters(recurse=False)]
     return sorted(taken) == sorted(name for name, _ in module.named_parameters(remove_duplicate=False))
 
 
-def _is_count(node: fx.Node, current: fx.Node | None) -> bool:
+def _is_count(node: fx.Node, places: Mapping[fx.Node, int]) -> bool:
     """The number of examples, as a forward asks for it to flatten the rest: x.size(0), or x.shape and x.shape[0]."""
     if node.op == "call_method":
-        return node.target == "size" and node.args == (current, 0)
+        return node.target == "size" and _place(node.args[0], places) is not None and node.args[1:] == (0,)
     if node.target is operator.getitem:
         shape, index = node.args
-        return isinstance(shape, fx.Node) and _is_shape(shape, current) and index in (0,)
-    return _is_shape(node, current)
+        return isinstance(shape, fx.Node) and _is_shape(shape, places) and index in (0,)
+    return _is_shape(node, places)
 
 
-def _is_shape(node: fx.Node, current: fx.Node | None) -> bool:
-    return node.target is getattr and node.args == (current, "shape")
+def _is_shape(node: fx.Node, places: Mapping[fx.Node, int]) -> bool:
+    return node.target is getattr and _place(node.args[0], places) is not None and node.args[1:] == ("shape",)
 
 
-def _layer(module: nn.Module, node: fx.Node) -> nn.Module | None:
+def _place(argument: object, places: Mapping[fx.Node, int]) -> int | None:
+    return places.get(argument) if isinstance(argument, fx.Node) else None
+
+
+def _call(module: nn.Module, node: fx.Node, places: Mapping[fx.Node, int]) -> Call | None:
     """What the node does as a layer of torch; None where there is none."""
+    is_sum = node.target in ("add", "add_") if node.op == "call_method" else node.target in _SUMS
+    on, rest = (node.args, ()) if is_sum else (node.args[:1], node.args[1:])
+    sources = tuple(place for part in on if (place := _place(part, places)) is not None)
+    if not on or len(sources) < len(on) or (is_sum and node.kwargs):
+        return None
+    if is_sum:
+        return Call("", nn.Identity(), sources)
     if node.op == "call_module":
-        return module.get_submodule(str(node.target)) if len(node.args) == 1 and not node.kwargs else None
+        layer = module.get_submodule(str(node.target))
+        return None if rest or node.kwargs else Call(f"{node.target}.", layer, sources)
     make = (_METHODS if node.op == "call_method" else _FUNCTIONS).get(node.target)
     try:
-        return None if make is None else make(*node.args[1:], **node.kwargs)
+        made = None if make is None else make(*rest, **node.kwargs)
     # A call that is none of the function's, or has a symbol among its numbers.
     except (TypeError, ValueError):
         return None
+    return None if made is None else Call("", made, sources)
 
 
 def _activation(make: Callable[..., nn.Module], *names: str) -> Callable[..., nn.Module]:

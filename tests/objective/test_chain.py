@@ -45,6 +45,17 @@ CHAINS = {
         nn.Linear(6, 5), nn.Dropout(0.5).eval(), nn.ELU(inplace=True), nn.Linear(5, 4), nn.ReLU(inplace=True),
         nn.Dropout(0.0, inplace=True), nn.Linear(4, 3),
     ),
+    "layer norms": lambda: nn.Sequential(
+        nn.Linear(6, 5), nn.LayerNorm(5), nn.Tanh(), nn.Unflatten(1, (5, 1, 1)), nn.LayerNorm((5, 1, 1), bias=False),
+        nn.Conv2d(5, 4, 2, padding=1), nn.LayerNorm(2), nn.LayerNorm((4, 2, 2), elementwise_affine=False), nn.Flatten(),
+        nn.Linear(16, 3),
+    ),
+    "group norms": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 2, bias=False), nn.GroupNorm(2, 4), nn.SiLU(),
+        nn.Conv2d(4, 6, 1), nn.GroupNorm(3, 6, affine=False), nn.Tanh(), nn.GroupNorm(1, 6), nn.Flatten(),
+        nn.Linear(12, 6), nn.GroupNorm(2, 6), nn.Linear(6, 3),
+    ),
+    "a norm first": lambda: nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 3)),
 }  # fmt: skip
 CLASSES = torch.arange(N) % 3
 LOSSES = {
@@ -101,7 +112,7 @@ def test_they_are_columns_of_the_hessian_that_torch_makes(chain, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
-@pytest.mark.parametrize("chain", ["tanh", "convolutions"])
+@pytest.mark.parametrize("chain", ["tanh", "convolutions", "windows' maxima", "layer norms", "group norms"])
 @pytest.mark.parametrize("loss", ["cross entropy", "squared error"])
 def test_many_at_once_are_single_ones(chain, loss, kind):
     risk = _risk(chain, loss, chunk_size=4)
@@ -118,6 +129,17 @@ def test_many_at_once_are_single_ones(chain, loss, kind):
 @pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
 def test_frozen_parameters_take_no_part(names, kind, monkeypatch):
     part = _risk("tanh", "cross entropy").restricted(_risk("tanh", "cross entropy").x0, names)
+    expected = _columns(part, kind, monkeypatch, by_graph=True)
+    found = _columns(part, kind, monkeypatch, by_graph=False)
+    assert torch.linalg.matrix_norm(found - expected) <= 1e-13 * torch.linalg.matrix_norm(expected)
+
+
+@pytest.mark.parametrize(
+    "names", [["1.weight"], ["1.bias"], ["4.weight", "6.bias"], ["6.weight"], ["9.weight", "0.bias"]]
+)
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
+def test_parts_of_norms_are_frozen(names, kind, monkeypatch):
+    part = _risk("layer norms", "cross entropy").restricted(_risk("layer norms", "cross entropy").x0, names)
     expected = _columns(part, kind, monkeypatch, by_graph=True)
     found = _columns(part, kind, monkeypatch, by_graph=False)
     assert torch.linalg.matrix_norm(found - expected) <= 1e-13 * torch.linalg.matrix_norm(expected)
@@ -167,7 +189,7 @@ def _overridden() -> nn.Module:
         pytest.param(_tied(), id="a layer used twice"),
         pytest.param(_overridden(), id="another forward"),
         pytest.param(nn.Sequential(weight_norm(nn.Linear(6, 3))), id="a parametrisation"),
-        pytest.param(nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6)), id="a norm"),
+        pytest.param(nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6).eval()), id="batch norm"),
         pytest.param(nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5)), id="dropout"),
         pytest.param(nn.Sequential(nn.Linear(6, 6), nn.Sequential(nn.Dropout(0.5), nn.Tanh())), id="dropout within"),
         pytest.param(nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Linear(3, 3), nn.Flatten()), id="tokens"),

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from hessrun.objective import EmpiricalRisk
 from hessrun.objective.chain import Chain
+from hessrun.problems.models import resnet18
 
 N = 7
 
@@ -39,6 +40,20 @@ class _Of(nn.Module):
 
     def forward(self, x):
         return self._called(self, x)
+
+
+class _Residual(nn.Module):
+    """x + f(x), in place as torchvision's blocks do."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.norm, self.one, self.two = nn.LayerNorm(width), nn.Linear(width, 5), nn.Linear(5, width)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        out = self.two(torch.tanh(self.one(self.norm(x))))
+        out += x
+        return self.relu(out)
 
 
 class _Sequence(nn.Sequential):
@@ -79,16 +94,29 @@ SEQUENCES = {
         ),
         (6,),
     ),
+    "sums": (
+        lambda: _Of(
+            lambda m, x: m.last(torch.add(m.first(x), m.other(x).tanh()).relu()), other=nn.Linear(6, 4), **_two()
+        ),
+        (6,),
+    ),
+    "residual blocks": (lambda: nn.Sequential(_Residual(6), _Residual(6), nn.Linear(6, 3)), (6,)),
+    "twice itself": (lambda: _Of(lambda m, x: m.last((z := m.first(x).tanh()) + z.add(z)), **_two()), (6,)),
+    "a path of constants": (
+        lambda: _Of(lambda m, x: m.last(m.norm(x).tanh() + m.drop(x)), norm=nn.GroupNorm(2, 6, affine=False),
+                    drop=nn.Dropout().eval(), last=nn.Linear(6, 3)),
+        (6,),
+    ),
     **{
         name: (lambda f=f: _Of(lambda m, x: m.last(f(m.first(x))), **_two()), (6,)) for name, f in ACTIVATIONS.items()
     },
 }  # fmt: skip
 
 
-def _risk(module: nn.Module, shape: tuple[int, ...]) -> EmpiricalRisk:
+def _risk(module: nn.Module, shape: tuple[int, ...], examples: int = N) -> EmpiricalRisk:
     generator = torch.Generator().manual_seed(3)
-    inputs = torch.randn(N, *shape, generator=generator, dtype=torch.float64)
-    return EmpiricalRisk(module.double(), functional.cross_entropy, inputs, torch.arange(N) % 3, chunk_size=4)
+    inputs = torch.randn(examples, *shape, generator=generator, dtype=torch.float64)
+    return EmpiricalRisk(module.double(), functional.cross_entropy, inputs, torch.arange(examples) % 3, chunk_size=4)
 
 
 @pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
@@ -106,6 +134,21 @@ def test_products_are_those_of_double_backward(name, kind, monkeypatch):
         expected = curvature @ unit
     assert float(torch.linalg.matrix_norm(expected)) > 0
     assert torch.linalg.matrix_norm(found - expected) <= 1e-13 * torch.linalg.matrix_norm(expected)
+
+
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
+def test_a_residual_network_of_convolutions_and_group_norms(kind, monkeypatch):
+    """ResNet-18 as it is shipped, 11 million parameters, on two tiny images: one product in double precision."""
+    torch.manual_seed(0)
+    risk = _risk(resnet18((1, 16, 16), 3), (1, 16, 16), examples=2)
+    assert risk._chain is not None
+    v = torch.randn(risk.dim, generator=torch.Generator().manual_seed(1), dtype=risk.dtype)
+    with risk.curvature(risk.x0, kind=kind) as curvature:
+        found = curvature @ v
+    monkeypatch.setattr(risk, "_chain", None)
+    with risk.curvature(risk.x0, kind=kind) as curvature:
+        expected = curvature @ v
+    assert torch.linalg.vector_norm(found - expected) <= 1e-12 * torch.linalg.vector_norm(expected)
 
 
 def _hooked() -> nn.Module:
@@ -127,7 +170,10 @@ def _by_value(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     "module",
     [
-        pytest.param(_Of(lambda m, x: m.last(m.first(x) + m.other(x)), other=nn.Linear(6, 4), **_two()), id="a sum"),
+        pytest.param(_Of(lambda m, x: m.first(x) * m.other(x), other=nn.Linear(6, 4), **_two()), id="a product"),
+        pytest.param(_Of(lambda m, x: m.last(m.first(x) + 1), **_two()), id="a number added"),
+        pytest.param(_Of(lambda m, x: m.last(m.first(x)) + m.one(x), one=nn.Linear(6, 1), **_two()), id="broadcast"),
+        pytest.param(_Of(lambda m, x: m.last(torch.add(m.first(x), m.first(x), alpha=2)), **_two()), id="a multiple"),
         pytest.param(
             _Of(lambda m, x: m.last(m.first(x)) * m.scale, scale=nn.Parameter(torch.ones(3)), **_two()), id="*"
         ),
@@ -137,6 +183,8 @@ def _by_value(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
         ),
         pytest.param(_Of(lambda m, x: m.square(m.square(x).tanh()), square=nn.Linear(6, 6)), id="a layer called twice"),
         pytest.param(_Of(_by_value, **_two()), id="by value"),
+        pytest.param(_Of(lambda m, x: torch.cat([m.first(x), x], 1), **_two()), id="side by side"),
+        pytest.param(_Of(lambda m, x: {"logits": m.last(m.first(x))}, **_two()), id="a dictionary"),
         pytest.param(_Of(lambda m, x: m.last(functional.softmax(m.first(x), dim=1)), **_two()), id="another function"),
         pytest.param(_Of(lambda m, x: m.last(m.first(x).cos()), **_two()), id="another method"),
         pytest.param(_Of(lambda m, x: m.last(functional.dropout(m.first(x), 0.1)), **_two()), id="dropout that is on"),
