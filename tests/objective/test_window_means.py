@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hessrun.objective.links import WindowMeans
+from hessrun.objective.windows import WindowMeans
 
 
 @pytest.mark.parametrize("window", [2, (1, 3), (3, 2), (6, 12)])
