@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from hessrun.objective.attention import Attention, AttentionHeads
 from hessrun.objective.links import LINEAR, Affine, Elementwise, Fixed, Link, Own, Passed, Trained, convolution
 from hessrun.objective.norms import Norm
 from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
+from hessrun.objective.positions import Positionwise
 from hessrun.objective.products import in_shapes
-from hessrun.objective.tracing import Call, called_layers
+from hessrun.objective.tracing import Call, LinearMap, called_layers
 from hessrun.objective.windows import WindowMaxima, WindowMeans
 
 _ELEMENTWISE = (
@@ -38,7 +40,7 @@ _ELEMENTWISE = (
     nn.CELU,
 )
 _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-_FIXED = (nn.Flatten, nn.Unflatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+_FIXED = (nn.Flatten, nn.Unflatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d, LinearMap)
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Chain:
         return found if found._fits(module, numbers.view(2, *shape)) else None
 
     def _fits(self, module: nn.Module, inputs: Tensor) -> bool:
-        """Whether each layer gets one vector, or one image of channels, per example of inputs [2, ...], and the last
-        gives what the module does.
+        """Whether each layer gets vectors, or one image of channels, per example of inputs [2, ...], and the last gives
+        what the module does.
         """
         seen: list[Tensor] = []
         with torch.no_grad(), contextlib.suppress(RuntimeError):
@@ -73,12 +75,12 @@ class Chain:
                 parts = [seen[source] if source >= 0 else inputs for source in call.sources]
                 if any(part.shape != parts[0].shape for part in parts):
                     return False
-                if isinstance(call.layer, nn.Linear | nn.Conv2d) and parts[0].ndim != call.layer.weight.ndim:
+                if isinstance(call.layer, nn.Conv2d) and parts[0].ndim != call.layer.weight.ndim:
                     return False
                 seen.append(call.layer(sum(parts[1:], parts[0])))
                 if seen[-1].ndim < 2 or len(seen[-1]) != len(inputs):
                     return False
-            return torch.equal(seen[-1], module(inputs))
+            return _agree(seen[-1], module(inputs))
         # Sizes that do not fit: a layer saw parts of examples.
         return False
 
@@ -181,6 +183,14 @@ class _Sums:
             self._sums[source] = self._sums[source] + value if source in self._sums else value
 
 
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    """To rounding: attention has several kernels."""
+    if found.shape != expected.shape:
+        return False
+    rounding = 256 * torch.finfo(expected.dtype).eps * expected.abs().max()
+    return bool((found - expected).abs().max() <= rounding)
+
+
 def _link(call: Call, a: Tensor, parameters: Mapping[str, Tensor], places: Mapping[str, int]) -> Link:
     """What the call does around the point where its input is a [B, ...]."""
     layer, weight, bias = call.layer, f"{call.name}weight", f"{call.name}bias"
@@ -193,7 +203,12 @@ def _link(call: Call, a: Tensor, parameters: Mapping[str, Tensor], places: Mappi
         )
         if isinstance(layer, nn.GroupNorm | nn.LayerNorm):
             return Norm(layer, a, own)
-        return Affine(LINEAR if isinstance(layer, nn.Linear) else convolution(layer), a, own)
+        of = LINEAR if isinstance(layer, nn.Linear) else convolution(layer)
+        if isinstance(layer, nn.Linear) and a.ndim > 2:
+            return Positionwise(lambda vectors: Affine(of, vectors, own), a)
+        return Affine(of, a, own)
+    if isinstance(layer, AttentionHeads):
+        return Attention(layer, a)
     if isinstance(layer, _ELEMENTWISE):
         return Elementwise(layer, a)
     if isinstance(layer, nn.MaxPool2d):
@@ -221,7 +236,8 @@ def _is_known(layer: nn.Module) -> bool:
     if isinstance(layer, _DROPOUT):
         # Only where it does nothing: masks are refused with the objective.
         return type(layer) in _DROPOUT and (not layer.training or layer.p == 0)
-    return type(layer) in (nn.Linear, nn.Identity, nn.GroupNorm, nn.LayerNorm, *_ELEMENTWISE, *_FIXED)
+    plain = (nn.Linear, nn.Identity, nn.GroupNorm, nn.LayerNorm, AttentionHeads)
+    return type(layer) in (*plain, *_ELEMENTWISE, *_FIXED)
 
 
 def _plain(layer: nn.Module) -> nn.Module:

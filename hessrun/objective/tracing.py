@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
+
+from hessrun.objective.attention import AttentionHeads, is_plain, projections_of
 
 _SUMS = (operator.add, operator.iadd, torch.add)
 
@@ -42,12 +44,20 @@ def called_layers(module: nn.Module) -> list[Call] | None:
         return None
     calls: list[Call] = []
     places: dict[fx.Node, int] = {}
+    attended: dict[fx.Node, int] = {}
     for node in graph.nodes:
         if node.op == "placeholder" and not places:
             places[node] = -1
         elif node.op == "output":
             is_last = _place(node.args[0], places) == len(calls) - 1
             return calls if is_last and _all_used(calls) and _each_once(module, calls) else None
+        elif node.target is operator.getitem and node.args[0] in attended:
+            # The weights have no place: whatever asks for them is no layer known here.
+            if node.args[1] == 0:
+                places[node] = attended[node.args[0]]
+        elif (attention := _attention(module, node, places, len(calls))) is not None:
+            calls += attention
+            attended[node] = len(calls) - 1
         elif not _is_count(node, places):
             call = _call(module, node, places)
             if call is None:
@@ -55,6 +65,23 @@ def called_layers(module: nn.Module) -> list[Call] | None:
             places[node] = len(calls)
             calls.append(call)
     return None
+
+
+def _attention(module: nn.Module, node: fx.Node, places: Mapping[fx.Node, int], at: int) -> list[Call] | None:
+    """Self-attention without masks as three calls, the first of which is the `at`-th; None for anything else."""
+    if node.op != "call_module" or node.kwargs.keys() - {"need_weights", "average_attn_weights"}:
+        return None
+    layer, source = module.get_submodule(str(node.target)), _place(node.args[0], places)
+    if type(layer) is not nn.MultiheadAttention or not is_plain(layer):
+        return None
+    if source is None or len(node.args) != 3 or any(part is not node.args[0] for part in node.args):
+        return None
+    before, after = projections_of(layer)
+    return [
+        Call(f"{node.target}.in_proj_", before, (source,)),
+        Call("", AttentionHeads(layer.num_heads), (at,)),
+        Call(f"{node.target}.out_proj.", after, (at + 1,)),
+    ]
 
 
 def _all_used(calls: list[Call]) -> bool:
@@ -135,6 +162,44 @@ def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module:
     return nn.Flatten(start_dim, end_dim)
 
 
+class LinearMap(nn.Module):
+    """A linear map of each example, given as a function, as a layer."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self._function(inputs)
+
+
+def _mean(dim: int | tuple[int, ...], keepdim: bool = False) -> nn.Module | None:
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    return None if 0 in dims else LinearMap(lambda inputs: inputs.mean(dims, keepdim))
+
+
+def _transposed(one: int, other: int) -> nn.Module | None:
+    return None if 0 in (one, other) else LinearMap(lambda inputs: inputs.transpose(one, other))
+
+
+def _permuted(*dims: Any) -> nn.Module | None:
+    order = dims[0] if len(dims) == 1 else dims
+    return LinearMap(lambda inputs: inputs.permute(order)) if order[0] == 0 else None
+
+
+def _selected(index: Any) -> nn.Module | None:
+    """x[:, 0] and the like: all examples, and numbers or slices of numbers after them."""
+    if not isinstance(index, tuple) or index[0] != slice(None) or not all(_is_constant(part) for part in index[1:]):
+        return None
+    return LinearMap(lambda inputs: inputs[index])
+
+
+def _is_constant(part: object) -> bool:
+    if isinstance(part, slice):
+        return all(bound is None or isinstance(bound, int) for bound in (part.start, part.stop, part.step))
+    return isinstance(part, int)
+
+
 def _view(*sizes: Any) -> nn.Module | None:
     """Of x.view(count, -1) and the like; whether a number stands for the rest is seen from the values."""
     count, *rest = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
@@ -150,12 +215,20 @@ _METHODS: Mapping[Any, Callable[..., nn.Module | None]] = {
     "flatten": _flatten,
     "view": _view,
     "reshape": _view,
+    "mean": _mean,
+    "transpose": _transposed,
+    "permute": _permuted,
+    "contiguous": nn.Identity,
 }
 _FUNCTIONS: Mapping[Any, Callable[..., nn.Module | None]] = {
     torch.relu: nn.ReLU,
     torch.tanh: nn.Tanh,
     torch.sigmoid: nn.Sigmoid,
     torch.flatten: _flatten,
+    torch.mean: _mean,
+    torch.transpose: _transposed,
+    torch.permute: _permuted,
+    operator.getitem: _selected,
     functional.relu: _activation(nn.ReLU),
     functional.tanh: nn.Tanh,
     functional.sigmoid: nn.Sigmoid,
