@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hessrun.errors import NotFiniteError, OptionError
 from hessrun.linalg.random import normal
+from hessrun.linalg.rows import row_combination, row_products
 
 # What is left of a vector after orthogonalisation is rounding below this many eps of its length.
 _BREAKDOWN = 100
@@ -182,8 +183,8 @@ class KrylovBasis:
 
     def _orthogonal(self, v: Tensor) -> tuple[Tensor, float]:
         """v without its part in the span of the basis, and that part's length."""
-        part = self.Z[:, : self.size].T @ v
-        return torch.addmv(v, self.V[:, : self.size], part, alpha=-1), float(torch.linalg.vector_norm(part))
+        (part,) = row_products(self.Z[:, : self.size].T, [v])
+        return row_combination(v, self.V[:, : self.size].T, -part), float(torch.linalg.vector_norm(part))
 
     def _length(self, v: Tensor) -> tuple[float, Tensor]:
         """sqrt(v'P v), and P v."""

@@ -19,12 +19,11 @@ import torch
 from scipy.linalg.blas import dtrsv
 from torch import Tensor
 
+from hessrun.linalg.rows import row_combination, row_products
+
 # The share of the DFP update in the initial matrix's, phi in [0, 1]: of 0 (BFGS), 0.1, 0.2, 0.3, 0.5, 0.7 and 1 it is
 # the one with which fits of networks take the fewest evaluations without those of linear models losing much.
 _DFP = 0.5
-
-# Columns of a stretch: some dozens of rows of this length stay in the cache between two products.
-_STRETCH = 8192
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -74,8 +73,9 @@ class LimitedMemory:
             return self.gamma * v
         slots = self.head if self.count == self.head else len(self.pairs)
         if self.B0 is not None:
-            return self._combine_diagonal(v, _on_host(self.pairs[:slots, 0] @ v), self.B0)
-        dots = _on_host(self.pairs[:slots].view(2 * slots, -1) @ v)
+            (of_s,) = row_products(self.pairs[:slots, 0], [v])
+            return self._combine_diagonal(v, _on_host(of_s), self.B0)
+        dots = _on_host(row_products(self.pairs[:slots].view(2 * slots, -1), [v])[0])
         return self._combine(v, dots[0::2], dots[1::2])
 
     def update_and_product(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
@@ -116,7 +116,7 @@ class LimitedMemory:
         s, y = self.spare
         slots = new + 1 if self.count == new else len(self.pairs)
         rows = self.pairs[:slots, 0] if is_diagonal else self.pairs[:slots].view(2 * slots, -1)
-        parts = _products(rows, [y, *vectors])
+        parts = row_products(rows, [y, *vectors])
         Bs = s if self.B0 is None else self.B0 * s
         parts.append(torch.stack((torch.dot(s, s), torch.dot(y, y), torch.dot(s, Bs))))
         host = _on_host(torch.cat(parts))
@@ -172,32 +172,17 @@ class LimitedMemory:
         weights = np.empty(2 * slots)
         weights[0::2], weights[1::2] = self._by_slot(c, slots), self._by_slot(-self.gamma * a, slots)
         rows = self.pairs[:slots].view(2 * slots, -1)
-        return torch.addmv(v, rows.T, torch.from_numpy(weights).to(v), beta=self.gamma)
+        return row_combination(v, rows, torch.from_numpy(weights).to(v), of_v=self.gamma)
 
     def _combine_diagonal(self, v: Tensor, of_s: Array, B0: Tensor) -> Tensor:
         """H v with H0 diagonal from the products of v with s of each slot."""
         k, slots = self.count, len(of_s)
         R, S, Y = self.sy.numpy()[:k, :k], self.pairs[:slots, 0], self.pairs[:slots, 1]
         a = dtrsv(R, self._in_time(of_s))
-        r = torch.addmv(v, Y.T, torch.from_numpy(self._by_slot(a, slots)).to(v), alpha=-1).div_(B0)
-        c = dtrsv(R, R.diagonal() * a - self._in_time(_on_host(Y @ r)), trans=1)
-        return r.addmv_(S.T, torch.from_numpy(self._by_slot(c, slots)).to(v))
-
-
-def _products(rows: Tensor, vectors: list[Tensor]) -> list[Tensor]:
-    """rows [r, n] times each vector [n]; long rows are read from memory once for all vectors, a stretch at a time.
-
-    A product with a matrix of two columns is no faster than two products here, and would have to copy them together.
-    """
-    n = rows.shape[1]
-    if len(vectors) == 1 or rows.is_cuda or n <= 8 * _STRETCH:
-        return [rows @ v for v in vectors]
-    sums = [rows.new_zeros(len(rows)) for _ in vectors]
-    for start in range(0, n, _STRETCH):
-        part = rows[:, start : start + _STRETCH]
-        for total, v in zip(sums, vectors, strict=True):
-            total.addmv_(part, v[start : start + _STRETCH])
-    return sums
+        r = row_combination(v, Y, torch.from_numpy(self._by_slot(-a, slots)).to(v)).div_(B0)
+        (of_y,) = row_products(Y, [r])
+        c = dtrsv(R, R.diagonal() * a - self._in_time(_on_host(of_y)), trans=1)
+        return row_combination(r, S, torch.from_numpy(self._by_slot(c, slots)).to(v))
 
 
 def _on_host(numbers: Tensor) -> Array:
