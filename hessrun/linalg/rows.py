@@ -46,4 +46,4 @@ def _are_long(rows: Tensor) -> bool:
 def _cut(rows: Tensor) -> tuple[Tensor, Tensor]:
     """The whole stretches, [stretches, r, columns], and the columns that are left, [r, fewer]."""
     end = rows.shape[1] - rows.shape[1] % _STRETCH
-    return rows[:, :end].unflatten(1, (-1, _STRETCH)).transpose(0, 1), rows[:, end:]
+    return torch.unflatten(rows[:, :end], 1, (-1, _STRETCH)).transpose(0, 1), rows[:, end:]

@@ -24,15 +24,16 @@ class AttentionHeads(nn.Module):
 
 def projections_of(layer: nn.MultiheadAttention) -> tuple[nn.Linear, nn.Linear]:
     """What `layer` applies before its heads, [E] -> [3 E], and after them: plain layers with its own parameters."""
-    weight, bias, after = layer.in_proj_weight, layer.in_proj_bias, layer.out_proj
-    return _linear(weight, bias), _linear(after.weight, after.bias)
+    return _linear(layer, "in_proj_"), _linear(layer, "out_proj.")
 
 
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def _linear(layer: nn.MultiheadAttention, prefix: str) -> nn.Linear:
+    own = dict(layer.named_parameters())
+    weight, bias = own[f"{prefix}weight"], own.get(f"{prefix}bias")
     made = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    made.weight = weight  # type: ignore[assignment]  (a parameter)
+    made.weight = weight
     if bias is not None:
-        made.bias = bias  # type: ignore[assignment]
+        made.bias = bias
     return made
 
 
@@ -91,7 +92,7 @@ class Attention(Link):
 
 def split_heads(joined: Tensor, heads: int, *, parts: int = 3) -> tuple[Tensor, ...]:
     """[..., T, parts * E] -> for each part [..., heads, T, E / heads]."""
-    return tuple(part.unflatten(-1, (heads, -1)).transpose(-3, -2) for part in joined.chunk(parts, dim=-1))
+    return tuple(torch.unflatten(part, -1, (heads, -1)).transpose(-3, -2) for part in joined.chunk(parts, dim=-1))
 
 
 def join_heads(split: Tensor) -> Tensor:

@@ -15,10 +15,10 @@ class Positionwise(Trained):
     def __init__(self, make: Callable[[Tensor], Affine], inputs: Tensor) -> None:
         self._shape = inputs.shape[:-1]
         self._link = make(inputs.flatten(0, -2))
-        self.output = self._link.output.unflatten(0, self._shape)
+        self.output = torch.unflatten(self._link.output, 0, self._shape)
 
     def back(self, adjoint: Tensor) -> Tensor:
-        return self._link.back(adjoint.flatten(0, -2)).unflatten(0, self._shape)
+        return torch.unflatten(self._link.back(adjoint.flatten(0, -2)), 0, self._shape)
 
     def keep(self, adjoint: Tensor) -> None:
         self._link.keep(adjoint.flatten(0, -2))
