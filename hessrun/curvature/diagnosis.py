@@ -84,5 +84,9 @@ def _by_products(objective: Objective, matrix: SymmetricMatrix, seed: int) -> di
     u, v = (normal(n, generator=generator).to(dtype=dtype, device=device) for _ in range(2))
     Mu, Mv = matrix.product(u), matrix.product(v)
     skew = (torch.dot(u, Mv) - torch.dot(v, Mu)).abs() / (torch.linalg.vector_norm(Mu) * torch.linalg.vector_norm(v))
-    pairs = lanczos(matrix.product, n, smallest=1, tolerance=0.01, dtype=dtype, device=device, seed=seed)
+
+    def images(V: Tensor) -> Tensor:
+        return torch.stack([matrix.product(column) for column in V.unbind(1)], dim=1)
+
+    pairs = lanczos(images, n, smallest=1, tolerance=0.01, dtype=dtype, device=device, seed=seed)
     return {"symmetry_error": float(skew), "smallest_matrix_eigenvalue": float(pairs.values[0])}

@@ -5,7 +5,7 @@ T = Z'W is the projection of H P, which is self-adjoint in the inner product u'P
 Ritz pair is (theta, V y), and its residual W y - theta V y needs no further product.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,9 +66,15 @@ class Look:
     def values(self) -> Tensor:
         return self.theta[self.index]
 
-    @property
-    def worst(self) -> Tensor:
-        return self.R[:, int(self.residuals.argmax())]
+    def worst(self, count: int) -> list[Tensor]:
+        """The largest residual vectors, [n] each."""
+        return list(self.R[:, self.residuals.topk(min(count, len(self.residuals))).indices].unbind(1))
+
+    def is_crowded(self, width: float) -> bool:
+        """Whether two of the wanted values, or one of them and the next, are no further apart than `width`."""
+        (low, high), j = self.ends, len(self.theta)
+        gaps = self.theta.diff()
+        return bool((torch.cat([gaps[:low], gaps[max(0, j - 1 - high) :]]) <= width).any())
 
     @property
     def neighbours(self) -> list[float]:
@@ -98,6 +104,10 @@ class KrylovBasis:
         self.Z = self.V if metric is None else torch.zeros_like(empty)
         self.size, self.products = 0, 0
         self.scale = 0.0
+        self._newest = 0
+        m = empty.shape[1]
+        # T as far as it is known: of so many vectors.
+        self._T, self._known = torch.zeros(m, m, dtype=torch.float64, device=empty.device), 0
         self._skew = torch.zeros(1, 1, dtype=torch.float64, device=empty.device)
 
     @property
@@ -115,36 +125,65 @@ class KrylovBasis:
         """How many vectors more it can hold."""
         return self.V.shape[1] - self.size
 
-    def expand(self, direction: Tensor | None) -> None:
-        """Add the part of `direction` [n] orthogonal to the basis, or a random one where nothing is left of it."""
-        if direction is None or not self.expand_within(direction):
-            while not self.expand_within(self.random()):
-                pass
+    @property
+    def onward(self) -> list[Tensor]:
+        """What the images of the newest block, [n] each, leave outside the basis: where its Krylov space goes on."""
+        return self._orthogonal(self._images)
 
-    def expand_within(self, direction: Tensor) -> bool:
-        """Add the part of `direction` [n] orthogonal to the basis; False where nothing is left of it but rounding."""
+    @property
+    def _images(self) -> list[Tensor]:
+        return list(self.W[:, self.size - self._newest : self.size].unbind(1))
+
+    def expand(self, directions: Sequence[Tensor]) -> None:
+        """Add the parts of the directions, [n] each, orthogonal to the basis, random ones where nothing is left."""
+        self._grow(directions, replaced=True)
+
+    def expand_at_random(self, count: int) -> None:
+        """Add `count` random directions."""
+        self._grow([self.random() for _ in range(count)], replaced=True)
+
+    def expand_within(self, directions: Sequence[Tensor]) -> None:
+        """As `expand`, but without those of which nothing is left but rounding."""
+        self._grow(directions, replaced=False)
+
+    def _grow(self, directions: Sequence[Tensor], *, replaced: bool) -> None:
+        directions, before = directions[: self.room], self.size
+        for direction, once in zip(directions, self._orthogonal(directions), strict=True):
+            taken = self._admit(direction, once)
+            while replaced and not taken:
+                random = self.random()
+                taken = self._admit(random, self._orthogonal([random])[0])
+        added = slice(before, self.size)
+        self._newest = self.size - before
+        if self._newest > 0:
+            self.W[:, added] = self._apply(self.Z[:, added])
+            self.products += self._newest
+
+    def _admit(self, direction: Tensor, once: Tensor) -> bool:
+        """Take up what is left of `direction`, orthogonalised `once`; False where that is nothing but rounding."""
         length, _ = self._length(direction)
-        once, _ = self._orthogonal(direction)
-        v, removed = self._orthogonal(once)
+        (v,) = self._orthogonal([once])
         left, z = self._length(v)
         eps = torch.finfo(self.V.dtype).eps
         # Rounding is all there is: of the direction, or of a residual that belongs to a converged pair.
         if not left > _BREAKDOWN * eps * max(length, eps * self.scale):
             return False
         # Twice is enough unless the second time, too, took most of it away (Daniel, Gragg, Kaufman, Stewart, 1976).
-        if not removed < left:
-            v, _ = self._orthogonal(v / left)
+        if not float(torch.linalg.vector_norm(once - v)) < left:
+            (v,) = self._orthogonal([v / left])
             left, z = self._length(v)
         self.V[:, self.size], self.Z[:, self.size] = v / left, z / left
-        self.W[:, self.size] = self._apply(self.Z[:, self.size])
         self.size += 1
-        self.products += 1
         return True
 
     def steps(self, count: int) -> None:
-        """Lanczos steps from the newest vector, `count` or as many as there is room for."""
-        for _ in range(min(count, self.room)):
-            self.expand(self.W[:, self.size - 1])
+        """Lanczos steps from the newest block, until `count` vectors or more have come, or no block has room.
+
+        A block goes on as a whole: of its images all must be followed, or the residuals keep what was left of one.
+        """
+        end = min(self.size + count, self.V.shape[1])
+        while self.size < end and (self._newest <= self.room or self.V.shape[1] == self.V.shape[0]):
+            self.expand(self._images)
 
     def random(self, length: int | None = None) -> Tensor:
         """Standard normal numbers, [n] or [length], drawn on the host."""
@@ -152,14 +191,16 @@ class KrylovBasis:
         return normal(n, generator=self._generator).to(self.V)
 
     def misses(self, space: Tensor) -> float:
-        """The share of the newest image that lies outside the span of `space` [n, s], whatever the metric."""
-        w, Q = self.W[:, self.size - 1], torch.linalg.qr(space).Q
+        """The share of the first image of the newest block that lies outside the span of `space` [n, s]."""
+        w, Q = self.W[:, self.size - self._newest], torch.linalg.qr(space).Q
         left = w - Q @ (Q.T @ w)
         return float(torch.linalg.vector_norm(left) / torch.linalg.vector_norm(w))
 
     def look(self, wanted: Wanted) -> Look:
         V, W, Z = (A[:, : self.size] for A in (self.V, self.W, self.Z))
-        T = (Z.T @ W).double()
+        known, self._known = self._known, self.size
+        T = self._T[: self.size, : self.size]
+        T[:, known:], T[known:, :known] = Z.T @ W[:, known:], Z[:, known:].T @ W[:, :known]
         if not bool(T.isfinite().all()):
             raise NotFiniteError("The products with the matrix are not finite: there are no eigenvalues at this point.")
         self._skew = max(self._skew, T - T.T, key=lambda skew: float(torch.linalg.vector_norm(skew)))
@@ -177,14 +218,14 @@ class KrylovBasis:
     def compress(self, look: Look, index: Tensor) -> None:
         """Keep the Ritz vectors of `index` alone."""
         y, j = look.Y[:, index].to(self.V.dtype), self.size
-        self.size = len(index)
+        self.size, self._known, self._newest = len(index), 0, 0
         for A in (self.V, self.W) if self.Z is self.V else (self.V, self.W, self.Z):
             A[:, : self.size] = A[:, :j] @ y
 
-    def _orthogonal(self, v: Tensor) -> tuple[Tensor, float]:
-        """v without its part in the span of the basis, and that part's length."""
-        (part,) = row_products(self.Z[:, : self.size].T, [v])
-        return row_combination(v, self.V[:, : self.size].T, -part), float(torch.linalg.vector_norm(part))
+    def _orthogonal(self, vectors: Sequence[Tensor]) -> list[Tensor]:
+        """The vectors, [n] each, without their parts in the span of the basis."""
+        V, Z = (A[:, : self.size].T for A in (self.V, self.Z))
+        return [row_combination(v, V, -part) for v, part in zip(vectors, row_products(Z, vectors), strict=True)]
 
     def _length(self, v: Tensor) -> tuple[float, Tensor]:
         """sqrt(v'P v), and P v."""

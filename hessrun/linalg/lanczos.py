@@ -1,8 +1,11 @@
 """Extreme eigenpairs of a symmetric operator by thick-restart Lanczos, without ghosts.
 
-Single vectors; full reorthogonalisation, twice; restarts that keep the wanted Ritz vectors (Wu & Simon, 2000). When the
-residuals are small, a confirmation follows: the pairs found stay in the basis and some steps are taken from a fresh
-random direction, since a Krylov space holds but one vector of a repeated eigenvalue's eigenspace.
+Blocks of two vectors (Golub and Underwood, 1977); full reorthogonalisation, twice; restarts that keep the wanted Ritz
+vectors (Wu & Simon, 2000). A Krylov space of one vector holds but one vector of a repeated eigenvalue's eigenspace, and
+may pass over an eigenvalue whose vector its start lacks. Each of two random vectors stands surety for the other: what
+both have found is all there is, unless two of the values found lie so close that a third may be hidden by them. There,
+and where the start was not random, a confirmation follows: the pairs found stay in the basis, and some steps are taken
+from fresh random directions.
 
 Legend: n the order of H; m how many vectors the basis holds; `hessrun.linalg.krylov_basis` has the others.
 """
@@ -18,11 +21,17 @@ from hessrun.linalg.krylov_basis import KrylovBasis, Look, Wanted
 from hessrun.linalg.memory import require_matrices
 from hessrun.options import integer, non_negative
 
-_BASIS = 40
-# Steps between two looks at the Ritz values; a look costs about as much as two steps.
-_STRIDE = 5
-# Steps from a fresh random direction that confirm, at the least: they go on while a neighbour draws near.
-_CONFIRM_STEPS = 12
+_BASIS = 60
+# Vectors that are multiplied together.
+_BLOCK = 2
+# Vectors between two looks at the Ritz values, and while they are far from done, since a look costs two products.
+_STRIDE, _LONG_STRIDE = 4, 8
+# Residuals of so many tolerances are far.
+_FAR = 100.0
+# Vectors from a fresh random direction that confirm, at the least: they go on while a neighbour draws near.
+_CONFIRM = 12
+# Ritz values of a random block that are closer than so many tolerances may hide a third one.
+_CROWDED = 30.0
 # A neighbour whose distance shrinks by less than this share over a stride will not overtake.
 _SLOW = 0.1
 # A warm start is taken up as a whole where it misses an invariant space by this many tolerances at most: adding the
@@ -72,7 +81,7 @@ def lanczos(
     device: torch.device | None = None,
     metric: Callable[[Tensor], Tensor] | None = None,
 ) -> Eigenpairs:
-    """The extreme eigenpairs of a symmetric H, given by v [n] -> H v [n].
+    """The extreme eigenpairs of a symmetric H, given by V [n, k] -> H V [n, k], k from 1 on.
 
     smallest, largest: how many at each end, 0 to n each; or magnitude: how many of largest |lambda|, instead of both.
     tolerance: on residuals and on the noise, relative to the largest |theta|, 0 or above.
@@ -80,38 +89,44 @@ def lanczos(
     start: [n, s], vectors near the wanted ones (those of a matrix nearby), or None. seed: of the random directions.
     metric: v [n] -> P v with P symmetric and positive definite. The pairs are then those of H P, which is self-adjoint
     in the inner product u'P v; lengths, orthonormality and residuals are those of this inner product.
-    Memory: three matrices [n, m] (four with a metric), m about 40, or twice the number of pairs where those are more.
+    Memory: three matrices [n, m] (four with a metric), m about 60, or twice the number of pairs where those are more.
 
     Raises OptionError for options outside their ranges and for a metric that is met to be indefinite, NotFiniteError
     where a product is not finite, TooLargeError where the memory does not suffice.
     """
     wanted = _checked(n, smallest, largest, magnitude, tolerance, max_products, start, seed)
     held = 0 if start is None else 2 * start.shape[1] + _STRIDE
-    m = min(n, max(_BASIS, 2 * wanted.count + 16, wanted.count + _CONFIRM_STEPS + 4, held))
+    m = min(n, max(_BASIS, 2 * wanted.count + 16, wanted.count + _CONFIRM + 4, held))
     limit = max(10 * n + 1000 if max_products is None else max_products, min(n, wanted.count))
     empty = _allocated(n, m, dtype, device, arrays=2 if metric is None else 3)
     basis = KrylovBasis(apply, empty, torch.Generator().manual_seed(seed), metric)
-    _begin(basis, wanted, start, tolerance, limit)
+    follows_random = _begin(basis, wanted, start, tolerance, limit)
     while True:
         look = basis.look(wanted)
         small = len(look.index) >= min(n, wanted.count) and bool((look.residuals <= tolerance * basis.scale).all())
-        if basis.is_full:
+        is_crowded = look.is_crowded(_CROWDED * tolerance * basis.scale)
+        stands = small and follows_random and basis.products >= _CONFIRM and not is_crowded
+        if basis.is_full or stands:
             return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=True)
         if small:
             found, vectors = look, basis.vectors(look)
-            _make_room(basis, look, wanted, _CONFIRM_STEPS)
+            _make_room(basis, look, wanted, _CONFIRM)
             look, at_rest = _confirmation(basis, wanted, tolerance * basis.scale, limit)
             # Other vectors of a cluster may have come in, not converged, and no better: the pairs before stand.
             if at_rest and not (look.values - found.values).abs().max() > tolerance * basis.scale:
                 return _result(basis, found, vectors, wanted, tolerance, confirmed=True)
             if basis.is_full:
                 continue
+            # Two Krylov spaces have ended now: what is left of the pairs says where to go on.
+            follows_random = False
         if basis.products >= limit:
             return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=False)
-        direction = look.worst
-        _make_room(basis, look, wanted, 1)
-        basis.expand(direction)
-        basis.steps(_STRIDE - 1)
+        is_far = bool(look.residuals.max() > _FAR * tolerance * basis.scale)
+        stride = _LONG_STRIDE if is_far else _STRIDE
+        directions = basis.onward if follows_random else look.worst(_BLOCK)
+        _make_room(basis, look, wanted, stride)
+        basis.expand(directions)
+        basis.steps(stride - len(directions))
 
 
 def _allocated(n: int, m: int, dtype: torch.dtype, device: torch.device | None, *, arrays: int) -> Tensor:
@@ -123,32 +138,32 @@ def _allocated(n: int, m: int, dtype: torch.dtype, device: torch.device | None, 
     return torch.zeros(m, n, dtype=dtype, device=device).T
 
 
-def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: float, limit: int) -> None:
-    """The first vectors: a random one, or what `start` is worth.
+def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: float, limit: int) -> bool:
+    """The first vectors: random ones, or what `start` is worth; and whether the Krylov space of a random one goes on.
 
-    The first is a random combination s of the start vectors. What H s leaves outside their span says how far they are
-    from an invariant space. Where it is small, as after a short step of training, all of them are taken up, and their
-    images may be all that is needed. Where it is not, what follows s is a Krylov space like that of a cold start, with
-    the other eigenvectors damped: with the vectors themselves in the basis each residual would point elsewhere, and
-    following them one by one took up to three times the products of a cold start.
+    In place of one of them stands a random combination s of the start vectors. What H s leaves outside their span says
+    how far they are from an invariant space. Where it is small, as after a short step of training, all of them are
+    taken up, and their images may be all that is needed. Where it is not, what follows s is a Krylov space like that
+    of a cold start, with the other eigenvectors damped: with the vectors themselves in the basis each residual would
+    point elsewhere, and following them one by one took up to three times the products of a cold start.
     """
     if start is None:
-        basis.expand(None)
+        basis.expand_at_random(min(_BLOCK, limit))
+    else:
+        start = start.to(basis.V)
+        basis.expand([start @ basis.random(start.shape[1])])
+        is_far = basis.misses(start) > _NEAR * tolerance
+        if is_far:
+            basis.expand([*basis.onward, basis.random()])
+    if start is None or is_far:
         # Fewer vectors than wanted pairs need no look.
-        basis.steps(min(wanted.count, limit) - 1)
-        return
-    start = start.to(basis.V)
-    basis.expand(start @ basis.random(start.shape[1]))
-    if basis.misses(start) > _NEAR * tolerance:
-        return
-    for v in start.unbind(1):
-        if basis.room > 0:
-            basis.expand_within(v)
+        basis.steps(min(wanted.count, limit) - basis.size)
+        return True
+    basis.expand_within(start.unbind(1))
     look = basis.look(wanted)
     # One step of block Lanczos, for the pairs that need it.
-    for r in look.R[:, look.residuals > tolerance * basis.scale].unbind(1):
-        if basis.room > 0:
-            basis.expand_within(r)
+    basis.expand_within(look.R[:, look.residuals > tolerance * basis.scale].unbind(1))
+    return False
 
 
 def _confirmation(basis: KrylovBasis, wanted: Wanted, allowed: float, limit: int) -> tuple[Look, bool]:
@@ -157,16 +172,16 @@ def _confirmation(basis: KrylovBasis, wanted: Wanted, allowed: float, limit: int
     They go on while the Ritz values next to the wanted ones still approach them fast: in a cluster a fixed number of
     steps would end just short of a value that belongs among the wanted.
     """
-    basis.expand(None)
-    basis.steps(_CONFIRM_STEPS - 1)
+    basis.expand_at_random(1)
+    basis.steps(_CONFIRM - 1)
     look = basis.look(wanted)
     while not basis.is_full:
         if basis.products >= limit:
             return look, False
-        before, direction = look.neighbours, basis.W[:, basis.size - 1].clone()
+        before, directions = look.neighbours, basis.onward
         _make_room(basis, look, wanted, _STRIDE)
-        basis.expand(direction)
-        basis.steps(_STRIDE - 1)
+        basis.expand(directions)
+        basis.steps(_STRIDE - len(directions))
         look = basis.look(wanted)
         pairs = zip(before, look.neighbours, strict=False)
         if all(old - new <= max(allowed, _SLOW * new) for old, new in pairs):

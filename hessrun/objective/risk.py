@@ -21,7 +21,7 @@ from hessrun.objective.inspection import refuse_unfit_module, saved_numbers_per_
 from hessrun.objective.layers import LayeredHessian, agrees
 from hessrun.objective.layout import ParameterLayout
 from hessrun.objective.products import Batching, GradientGraph, GraphCurvature, ProductGraph
-from hessrun.objective.sizes import sizes_on
+from hessrun.objective.sizes import PAIR, sizes_on
 from hessrun.options import integer, non_negative
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -276,7 +276,10 @@ class EmpiricalRisk(Objective):
     @property
     def _batch(self) -> int:
         """Products that are made together."""
-        return self._sizes.batch(self._saved * self.n_batch, self.dtype.itemsize) if self._keeps_graphs else 1
+        if not self._keeps_graphs:
+            return 1
+        together = self._sizes.batch(self._saved * self.n_batch, self.dtype.itemsize)
+        return together if self._chain is None else max(PAIR, together)
 
     def _hessian(self, x: Tensor) -> tuple[Tensor, int]:
         """By layers where the module allows it, verified with one random product, which is one column more."""

@@ -6,6 +6,9 @@ import torch
 
 _SMALLEST_CHUNK = 16
 
+# Two products of a chain take less than twice one, whatever its size: they read weights and activations once.
+PAIR = 2
+
 
 @dataclass(frozen=True)
 class Sizes:

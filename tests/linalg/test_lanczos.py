@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from hessrun.errors import ObjectiveError, OptionError, TooLargeError
+from hessrun.linalg.krylov_basis import KrylovBasis
 from hessrun.linalg.lanczos import Eigenpairs, lanczos
 
 TOLERANCE = 1e-6
@@ -109,6 +110,34 @@ def test_the_same_seed_gives_the_same_pairs() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize(
+    ("top", "is_confirmed"),
+    [([3.0, 2.5, 2.0], False), ([3.0, 3.0, 2.0], True), ([3.0, 3.0, 3.0], True), ([3.0, 2.0, 2.0 - 1e-5], True)],
+)
+def test_only_what_may_hide_another_copy_is_confirmed(
+    top: list[float], is_confirmed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two random vectors see two copies of an eigenvalue: a third may be hidden where two were seen."""
+    steps = []
+    plain = KrylovBasis.expand_at_random
+    monkeypatch.setattr(KrylovBasis, "expand_at_random", lambda basis, k: steps.append(k) or plain(basis, k))  # type: ignore[func-returns-value]
+    H = _matrix(torch.cat([torch.tensor(top), torch.linspace(-1, 1, 197)]))
+    _check(H, lanczos(lambda v: H @ v, 200, largest=2, tolerance=TOLERANCE))
+    assert steps == [2, *[1] * is_confirmed]
+
+
+def test_an_operator_is_given_pairs_of_vectors() -> None:
+    H, widths = _matrix(torch.linspace(-1, 3, 200)), []
+
+    def apply(V: Tensor) -> Tensor:
+        widths.append(V.shape[1])
+        return H @ V
+
+    found = lanczos(apply, 200, largest=3, tolerance=TOLERANCE)
+    assert set(widths) == {2}
+    assert sum(widths) == found.products
+
+
 def test_products_that_ran_out_are_said_to_have() -> None:
     H = _matrix(torch.linspace(-1, 3, 400))
     found = _ends(H, 4, max_products=25)
@@ -164,7 +193,7 @@ def test_wrong_options_are_one_line(options: dict[str, object], message: str) ->
 def test_what_does_not_fit_is_refused_before_any_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hessrun.linalg.memory.available_bytes", lambda device: 100_000)
     calls = []
-    with pytest.raises(TooLargeError, match=r"120 vectors of 1,000 .* Use fewer eigenvalues instead"):
+    with pytest.raises(TooLargeError, match=r"180 vectors of 1,000 .* Use fewer eigenvalues instead"):
         lanczos(lambda v: calls.append(v) or v, 1000, largest=1)  # type: ignore[func-returns-value]
     assert calls == []
 

@@ -117,10 +117,16 @@ def test_a_product_that_fails_by_itself_still_raises_and_is_not_held_against_bat
     assert blocks == [3, 3]
 
 
-@pytest.mark.parametrize(("numbers", "expected"), [(2**18, [16, 4]), (100, [])])
-def test_the_rule_knows_shapes_alone(monkeypatch, blocks, numbers, expected):
+@pytest.mark.parametrize(
+    ("numbers", "by_graph", "expected"),
+    [(2**18, False, [16, 4]), (2**18, True, [16, 4]), (100, False, [2] * 10), (100, True, [])],
+)
+def test_the_rule_knows_shapes_and_chains_alone(monkeypatch, blocks, numbers, by_graph, expected):
     monkeypatch.setattr(sizes, "_ON_HOST", replace(sizes._ON_HOST, batched_numbers=numbers))
     risk = EmpiricalRisk(nn.Linear(8, 4), functional.mse_loss, torch.ones(50, 8), torch.ones(50, 4))
+    assert risk._chain is not None
+    if by_graph:
+        monkeypatch.setattr(risk, "_chain", None)
     with risk.curvature(risk.x0) as curvature:
         curvature @ torch.ones(risk.dim, 20)
     assert blocks == expected
