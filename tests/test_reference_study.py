@@ -107,8 +107,8 @@ def test_the_readme_says_what_the_study_found() -> None:
     softmax = next(value for key, value in orders[0].items() if key.startswith("order: linear-digits"))
     assert f"was {softmax:.2f}, gradient descent's {orders[1]['order']:.2f}" in text
     limited = CLAIMS["lbfgs_over_bfgs"]["numbers"]
-    assert f"1/{1 / limited['memory']:.0f} of BFGS's memory and a third of its time" in text
-    assert 1 / limited["time_to_target"] == pytest.approx(3, abs=0.2)
+    share = f"{limited['time_to_target']:.2f} of its time"
+    assert f"1/{1 / limited['memory']:.0f} of BFGS's memory and {share}" in text
     assert f"at {limited['n']:,} parameters" in text
     verdicts = [claim["verdict"] for claim in CLAIMS.values()]
     told = [verdicts.count(verdict) for verdict in ("supported", "contradicted", "not enough data")]
