@@ -3,9 +3,9 @@
 Blocks of two vectors (Golub and Underwood, 1977); full reorthogonalisation, twice; restarts that keep the wanted Ritz
 vectors (Wu & Simon, 2000). A Krylov space of one vector holds but one vector of a repeated eigenvalue's eigenspace, and
 may pass over an eigenvalue whose vector its start lacks. Each of two random vectors stands surety for the other: what
-both have found is all there is, unless two of the values found lie so close that a third may be hidden by them. There,
-and where the start was not random, a confirmation follows: the pairs found stay in the basis, and some steps are taken
-from fresh random directions.
+one alone would pass over the other finds, unless two of the values found lie so close that a third may be hidden by
+them. There, and where vectors near the wanted ones were taken up, a confirmation follows: the pairs found stay in the
+basis, and some steps are taken from a fresh random direction.
 
 Legend: n the order of H; m how many vectors the basis holds; `hessrun.linalg.krylov_basis` has the others.
 """
@@ -47,7 +47,7 @@ class Eigenpairs:
     n_smallest, n_largest: how many stand at the lower and at the upper end; they share pairs where all are wanted.
     products: applications of H; scale: the largest |theta| seen, an estimate of |lambda|max from below.
     noise: the asymmetry of the products, ||T - T'||_2 / 2, in units of the eigenvalues.
-    converged: residuals and noise are within the tolerance; complete: and a confirmation found nothing beyond them.
+    converged: residuals and noise are within the tolerance; complete: and nothing more was found.
     A confirmation is strong evidence, no proof: of a dozen eigenvalues that differ by some tolerances alone, the wrong
     ones may be reported, with values that are right to the width of that cluster.
     message: a sentence on what happened.
