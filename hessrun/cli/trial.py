@@ -13,7 +13,7 @@ from hessrun.cli.search_space import Value
 from hessrun.cli.study import Trial
 from hessrun.cli.tuning import Arm, Plan
 from hessrun.record import Run, read_run
-from hessrun.record.schema import CLOCKS, passes_of
+from hessrun.record.schema import CLOCKS, LOG, passes_of
 from hessrun.run import Budget, Experiment, run_experiment
 from hessrun.run.budget import is_spent
 from hessrun.status import RunState
@@ -28,6 +28,10 @@ class Interrupted(Exception):  # noqa: N818  (no error: what a signal asked for)
     signal: int
 
 
+class TrialFailed(Exception):  # noqa: N818  (of the command's outcomes, no misuse)
+    """A run of the trial failed, and the setting need not be the cause: a device was full, a class was edited."""
+
+
 @dataclass
 class _Values:
     select: str
@@ -38,7 +42,8 @@ class _Values:
 def run_trial(plan: Plan, arm: Arm, settings: Mapping[str, Value], tick: Callable[[], object]) -> Trial:
     """Run the setting at each seed of the plan, or find that it was run; `tick` after each.
 
-    Raises Interrupted where a signal came, HessrunError where the setting is refused before a run has started.
+    Raises Interrupted where a signal came, TrialFailed where a run failed, HessrunError where the setting is refused
+    before a run has started.
     """
     found = _Values(plan.tuning.select)
     for seed in plan.tuning.seeds:
@@ -78,6 +83,8 @@ def _run(experiment: Experiment, config: dict[str, Any]) -> None:
     ended = run_experiment(found.experiment)
     if ended.signal is not None:
         raise Interrupted(ended.signal)
+    if ended.error is not None:
+        raise TrialFailed(f"{ended.error} (the traceback is in {found.experiment.folder / LOG})")
 
 
 def _within(run: Run, budget: Budget) -> list[dict[str, Any]]:
@@ -100,7 +107,8 @@ def _cost(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _lowest(run: Run, rows: list[dict[str, Any]], column: str) -> float:
-    if run.state != RunState.FINISHED:
+    """The lowest value along the run; infinite where it did not end well: not at all, or above where it began."""
+    if run.state != RunState.FINISHED or not rows or not rows[-1]["train_loss"] <= rows[0]["train_loss"]:
         return math.inf
     values = [row[column] for row in rows]
     return min((value for value in values if math.isfinite(value)), default=math.inf)

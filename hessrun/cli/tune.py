@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from hessrun import ranks
+from hessrun.cli.broken import line_of
 from hessrun.cli.cells import text
 from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE
 from hessrun.cli.study import Study, Trial, open_storage
-from hessrun.cli.trial import Interrupted, run_trial
+from hessrun.cli.trial import Interrupted, TrialFailed, run_trial
 from hessrun.cli.tuning import Arm, Plan
 from hessrun.cli.winners import Winner, read_winners, write_winners
 from hessrun.errors import HessrunError, OptionError
@@ -28,7 +29,8 @@ def known_winners(plan: Plan) -> dict[str, Winner] | None:
 def run_tuning(plan: Plan, *, show: bool) -> tuple[dict[str, Winner], int]:
     """Run the trials that are left, in turn for all methods, and write the winners: those, and an exit code.
 
-    A method whose settings are refused is named, left out, and makes the code 2; a signal ends all with its code.
+    A method whose settings are refused is named, left out, and makes the code 2; so is one of which a run failed, and
+    the code 1: its trial is not counted, and tried again by the same command. A signal ends all with its code.
     Raises RecordError for a study that cannot be used, FolderTakenError where another process tunes there, OptionError
     for one of several ranks.
     """
@@ -36,7 +38,7 @@ def run_tuning(plan: Plan, *, show: bool) -> tuple[dict[str, Winner], int]:
         raise OptionError(f"suite {plan.suite}: has to be tuned first, by one process: hessrun tune, without torchrun.")
     plan.folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(plan.folder)
-    refused: set[str] = set()
+    left_out: dict[str, int] = {}
     try:
         storage = open_storage(plan.folder)
         studies = {arm.name: Study(storage, plan.folder, arm, plan.tuning.sampler_seed) for arm in plan.arms}
@@ -47,17 +49,21 @@ def run_tuning(plan: Plan, *, show: bool) -> tuple[dict[str, Winner], int]:
         ) as bar:
             for number in range(max(missing.values(), default=0)):
                 for arm in plan.arms:
-                    if number >= missing[arm.name] or arm.name in refused:
+                    if number >= missing[arm.name] or arm.name in left_out:
                         continue
                     bar.set_postfix_str(arm.name, refresh=False)
                     study = studies[arm.name]
                     try:
                         study.add(run_trial(plan, arm, study.next_settings(), bar.update))
-                    except HessrunError as error:
-                        print(f"hessrun: {arm.name} is not tuned: {error}", file=sys.stderr)
-                        refused.add(arm.name)
+                    except Interrupted:
+                        raise
+                    except Exception as error:  # noqa: BLE001  (of a class of the user's own, before the run's start)
+                        is_told = isinstance(error, HessrunError | TrialFailed)
+                        told = str(error) if is_told else line_of(error)
+                        print(f"hessrun: {arm.name} is not tuned: {told}", file=sys.stderr)
+                        left_out[arm.name] = 2 if isinstance(error, HessrunError) else 1
         winners = {
-            arm.name: _winner(plan, arm, studies[arm.name].trials) for arm in plan.arms if arm.name not in refused
+            arm.name: _winner(plan, arm, studies[arm.name].trials) for arm in plan.arms if arm.name not in left_out
         }
         write_winners(plan.folder, plan.suite, list(winners.values()))
     except (Interrupted, KeyboardInterrupt) as stop:
@@ -65,7 +71,7 @@ def run_tuning(plan: Plan, *, show: bool) -> tuple[dict[str, Winner], int]:
         return {}, SIGNAL_BASE + (stop.signal if isinstance(stop, Interrupted) else 2)
     finally:
         lock.release()
-    return winners, 2 if refused else 0
+    return winners, max(left_out.values(), default=0)
 
 
 def _winner(plan: Plan, arm: Arm, trials: Sequence[Trial]) -> Winner:

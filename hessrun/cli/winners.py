@@ -15,7 +15,8 @@ from hessrun.record.writer import to_json, write_atomically
 WINNERS, COST = "winners.yaml", "cost.json"
 _HEADER = """\
 # Written by `hessrun tune`; the cells of a suite take the overrides of the entry that has their digest.
-# best: of `select`, the lowest value of a run within its budget, the median over the seeds; null: no trial ended well
+# best: of `select`, the lowest value of a run within its budget, the median over the seeds. A run that diverged, or
+# ended above the training loss that it began with, counts as infinite; null: no trial ended well
 """
 
 

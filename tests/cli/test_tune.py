@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from hessrun.cli.main import main
 from hessrun.cli.outcomes import OUTCOMES
 from hessrun.cli.study import open_storage
 from hessrun.cli.winners import read_winners
+from hessrun.optimizers import SGD
 from hessrun.record import find_runs, read_run
 from hessrun.run import Experiment
 
@@ -201,6 +203,39 @@ def test_a_setting_that_diverges_is_infinite_and_one_that_is_refused_leaves_its_
     assert "2 cells of methods that are not tuned are left out" in told
     assert "4 cells: 4 finished" in shown
     assert not list(Path("outputs/small").glob("adam-*"))
+
+
+def test_a_run_that_ends_above_where_it_began_does_not_win_by_a_dip(command) -> None:
+    """Between its oscillations a rate far too large meets low losses of a small split; nobody would keep it."""
+    rates = {"lr": {"choices": [0.05, 400.0]}, "momentum": None, "batch_size": None}
+    cells = [{"optimizer": "gd", "search_space": rates}]
+    assert command("tune", "small.yaml", suite={**SUITE, "cells": cells})[0] == 0
+    ended = [read_run(path).trace for path in find_runs(["outputs"]) if "lr" in str(read_run(path).config)]
+    above = [rows for rows in ended if rows[-1]["train_loss"] > rows[0]["train_loss"]]
+    assert len(above) == 2  # at both seeds, and none of them diverged
+    (by_lr,) = [{params["lr"]: value for params, value in trials} for trials in tried(TUNING).values()]
+    assert by_lr[400.0] == float("inf")
+    assert by_lr[0.05] < float("inf")
+
+
+def test_a_run_that_fails_is_named_and_tried_again_by_the_same_command(command, monkeypatch) -> None:
+    step = SGD.step
+
+    def full(self, problem, state):
+        if state.step == 2:
+            raise torch.OutOfMemoryError("another job had the device")
+        return step(self, problem, state)
+
+    cells = [{"optimizer": "gd"}, {"optimizer": "lbfgs"}]
+    with monkeypatch.context() as patch:
+        patch.setattr(SGD, "step", full)
+        code, _, told = command("tune", "small.yaml", suite={**SUITE, "cells": cells})
+    assert code == 1
+    assert "gd is not tuned: OutOfMemoryError: another job had the device" in told
+    assert "run.log" in told
+    assert {winner.optimizer for winner in read_winners(TUNING)} == {"lbfgs"}
+    assert command("tune", "small.yaml", suite={**SUITE, "cells": cells})[0] == 0
+    assert {winner.optimizer: winner.trials for winner in read_winners(TUNING)} == {"gd": 3, "lbfgs": 3}
 
 
 def test_without_a_validation_split_the_training_loss_is_selected_on(command) -> None:
