@@ -64,8 +64,8 @@ _SENTENCES = {
     Status.SECONDS_SPENT: "The budget of optimizer seconds is spent.",
     Status.STOPPED: "The caller stopped the run.",
     Status.LINE_SEARCH_FAILED: "The line search found no step that lowers the loss enough.",
-    Status.STALLED: "The step became too small to change the parameters.",
-    Status.DIVERGED: "The loss or its gradient is no longer finite.",
+    Status.STALLED: "The method found no step that changes the parameters.",
+    Status.DIVERGED: "The loss, its gradient or its curvature is no longer finite.",
     Status.FAILED: "The run ended with an error.",
     Status.INTERRUPTED: "The run was interrupted.",
 }

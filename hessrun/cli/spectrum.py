@@ -94,12 +94,16 @@ def _look(point: Point, *, kind: str, method: str, layers: str, k: int | None) -
     if layers != "*":
         objective, x = restrict(objective, x, layers.split(","))
     chosen = method_for(method, objective.dim, as_probed.exact_limit)
+    if k is not None and method in ("exact", "density"):
+        raise OptionError(f"--k {k}: how many at each end, is for --method lanczos; {method} gives the whole spectrum.")
     if k is not None and k > objective.dim:
         raise OptionError(f"--k {k}: there are only {objective.dim} eigenvalues.")
     count = min(as_probed.eigenvalues, objective.dim) if k is None else k
     try:
         found, _ = look_at(objective, x, method=chosen, matrix=kind, k=count, step=point.step)
     except TooLargeError as error:
+        if chosen != "exact":
+            raise
         raise TooLargeError(f"{error} Here that is --method lanczos or --method density.") from None
     return replace(found, parameters=layers)
 

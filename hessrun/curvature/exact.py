@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hessrun.curvature.bulk import bulk, effective_rank
 from hessrun.errors import NotFiniteError
+from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.random import normal
 from hessrun.objective import Objective
 from hessrun.record import Spectrum
@@ -23,6 +24,8 @@ def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0, k
     kind: one of `objective.curvature_kinds()`. Products are counted on `objective`.
     Raises TooLargeError where the Hessian does not fit, NotFiniteError where it is not finite.
     """
+    what, instead = "The exact spectrum", "Lanczos or a density"
+    require_matrices(2, objective.dim, torch.float64, objective.device, what=what, instead=instead)
     H = objective.hessian(x, kind=kind)
     if not bool(torch.isfinite(H).all()):
         raise NotFiniteError(f"The {_NAMES.get(kind, kind)} at this point is not finite: it has no eigenvalues.")
@@ -30,8 +33,8 @@ def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0, k
     u, v = (_unit(len(x), generator).to(dtype=x.dtype, device=x.device) for _ in range(2))
     with objective.curvature(x, kind=kind) as curvature:
         asymmetry = float((torch.dot(u, curvature @ v) - torch.dot(v, curvature @ u)).abs())
-    eigenvalues = torch.linalg.eigvalsh(H.double())
-    eps = torch.finfo(H.dtype).eps
+    eps, H = torch.finfo(H.dtype).eps, H.double()
+    eigenvalues = torch.linalg.eigvalsh(H)
     return from_eigenvalues(eigenvalues, step=step, eps=eps, asymmetry=asymmetry)
 
 

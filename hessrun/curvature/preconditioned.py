@@ -16,6 +16,9 @@ from hessrun.objective import Objective
 from hessrun.options import integer
 from hessrun.record import Spectrum
 
+# An eigenvalue so many times above what it may be off by is a denominator.
+_CERTAIN = 10.0
+
 
 def preconditioned(
     objective: Objective,
@@ -69,19 +72,22 @@ def preconditioned(
 def with_preconditioned(spectrum: Spectrum, pairs: Eigenpairs | None) -> Spectrum:
     """The spectrum with what `preconditioned` found beside it; as it was where that is None.
 
-    `preconditioned_condition` is the quotient of the ends where both have the same sign, and nan otherwise: of an
-    indefinite H the eigenvalues next to 0 are not among the extreme ones.
+    `preconditioned_condition` is the quotient of the ends where both have the same sign and the smaller one is known,
+    ten times above its residual and the noise; else nan. Of an indefinite H the eigenvalues next to 0 are not among the
+    extreme ones.
     """
     if pairs is None:
         return spectrum
     values = pairs.values.cpu().numpy()
     low, high = float(values[0]), float(values[-1])
-    sizes = sorted((abs(low), abs(high)))
+    nearer = 0 if abs(low) < abs(high) else -1
+    smaller, larger = sorted((abs(low), abs(high)))
+    is_known = low * high > 0 and smaller > _CERTAIN * max(float(pairs.residuals[nearer]), pairs.noise)
     return replace(
         spectrum,
         preconditioned_largest=values[::-1][: pairs.n_largest].copy(),
         preconditioned_smallest=values[: pairs.n_smallest].copy(),
-        preconditioned_condition=sizes[1] / sizes[0] if low * high > 0 else math.nan,
+        preconditioned_condition=larger / smaller if is_known else math.nan,
     )
 
 

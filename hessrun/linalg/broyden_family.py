@@ -41,7 +41,7 @@ def broyden(ys: float, yu: float, s_bs: float, phi: float) -> Update:
     In terms of H it is the mixture psi H_BFGS + (1 - psi) H_DFP with
     psi = (1 - phi) / (1 + phi (mu - 1)), mu = s'B s y'H y / (y's)^2 >= 1 (Fletcher, 1970).
     """
-    mu = s_bs * yu / (ys * ys)
+    mu = (s_bs / ys) * (yu / ys)
     psi = (1.0 - phi) / (1.0 + phi * (mu - 1.0))
     a, b = bfgs(ys, yu), dfp(ys, yu)
     return Update(1.0, psi * a.c11 + (1 - psi) * b.c11, psi * a.c12, (1 - psi) * b.c22)

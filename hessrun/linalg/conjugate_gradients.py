@@ -81,7 +81,8 @@ class ConjugateGradientPath:
     precondition: v -> P v, P symmetric positive definite and near B^-1 (Nocedal & Wright, 2006, algorithm 5.3); a
     radius still bounds the Euclidean |d|, which then may grow and fall along the path: the first crossing counts.
     precision: relative rounding of the products, by default that of the gradient's dtype.
-    It also stops where an iteration gains less than rounding leaves of the decrease. Memory: one vector a product.
+    It also stops where an iteration gains less than rounding leaves of the decrease.
+    Memory: one vector a product, two with a preconditioner.
     """
 
     def __init__(
@@ -116,6 +117,11 @@ class ConjugateGradientPath:
     def products(self) -> int:
         """Products made so far."""
         return len(self._segments)
+
+    @property
+    def completed(self) -> int:
+        """Iterations that went to their end so far: as many as there are `pairs`."""
+        return len(self._residuals) - 1
 
     @property
     def curvatures(self) -> list[float]:
@@ -153,7 +159,7 @@ class ConjugateGradientPath:
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """alpha p and alpha B p, each [n], of every completed iteration: curvature pairs that cost no product."""
         p = -self._steepest[0]
-        for j in range(len(self._residuals) - 1):
+        for j in range(self.completed):
             yield self._segments[j].alpha * p, self._residuals[j + 1] - self._residuals[j]
             p = self._next_direction(p, j + 1)
 

@@ -5,6 +5,7 @@ T = Z'W is the projection of H P, which is self-adjoint in the inner product u'P
 Ritz pair is (theta, V y), and its residual W y - theta V y needs no further product.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,12 @@ from hessrun.linalg.rows import row_combination, row_products
 
 # What is left of a vector after orthogonalisation is rounding below this many eps of its length.
 _BREAKDOWN = 100
+# So many random directions in a row of which only rounding is left are no chance.
+_TRIES = 10
 
 
 class IndefiniteMetricError(OptionError):
-    """A metric that is not positive definite: it makes no inner product."""
+    """A metric that is not positive definite, or not to rounding: it makes no inner product."""
 
 
 @dataclass
@@ -46,7 +49,8 @@ class Wanted:
     def select(self, theta: Tensor, extra: int = 0) -> Tensor:
         """Indices of the wanted ones, and of `extra` more, next to them, shared between the ends."""
         low, high = self.ends(theta)
-        low_extra = extra * low // max(1, low + high)
+        # Which end the wanted |theta| lie at may yet change.
+        low_extra = extra // 2 if self.magnitude else extra * low // max(1, low + high)
         index = torch.arange(len(theta), device=theta.device)
         return index[(index < low + low_extra) | (index >= len(theta) - high - (extra - low_extra))]
 
@@ -149,10 +153,12 @@ class KrylovBasis:
     def _grow(self, directions: Sequence[Tensor], *, replaced: bool) -> None:
         directions, before = directions[: self.room], self.size
         for direction, once in zip(directions, self._orthogonal(directions), strict=True):
-            taken = self._admit(direction, once)
+            taken, tries = self._admit(direction, once), 0
             while replaced and not taken:
-                random = self.random()
+                random, tries = self.random(), tries + 1
                 taken = self._admit(random, self._orthogonal([random])[0])
+                if tries == _TRIES and not taken:
+                    raise IndefiniteMetricError("The metric is singular to rounding: no direction is left in it.")
         added = slice(before, self.size)
         self._newest = self.size - before
         if self._newest > 0:
@@ -172,7 +178,9 @@ class KrylovBasis:
         if not float(torch.linalg.vector_norm(once - v)) < left:
             (v,) = self._orthogonal([v / left])
             left, z = self._length(v)
-        self.V[:, self.size], self.Z[:, self.size] = v / left, z / left
+        self.V[:, self.size] = v / left
+        if self.Z is not self.V:
+            self.Z[:, self.size] = z / left
         self.size += 1
         return True
 
@@ -212,6 +220,21 @@ class KrylovBasis:
         R = torch.addmm(rows @ W.T, theta[index].unsqueeze(1).to(V.dtype) * rows, V.T, alpha=-1).T
         return Look(theta, Y, index, R, self._lengths(R), wanted.ends(theta))
 
+    def rivals(self, look: Look, allowed: float) -> list[Tensor]:
+        """The residuals, [n] each, of the Ritz pairs next to the wanted ones that may yet belong to a larger |lambda|.
+
+        Within |r| of theta there is an eigenvalue; what is left of r within `allowed` is none that could be larger.
+        """
+        (low, high), least = look.ends, float(look.values.abs().min())
+        found = []
+        for at in sorted({low, len(look.theta) - 1 - high}) if low + high < len(look.theta) else ():
+            theta, y = float(look.theta[at]), look.Y[:, at].to(self.V.dtype)
+            r = self.W[:, : self.size] @ y - theta * (self.V[:, : self.size] @ y)
+            length = float(self._lengths(r.unsqueeze(1)))
+            if length > allowed and abs(theta) + length > least + allowed:
+                found.append(r)
+        return found
+
     def vectors(self, look: Look) -> Tensor:
         """The wanted Ritz vectors, [n, p]."""
         return (look.Y[:, look.index].T.to(self.V.dtype) @ self.V[:, : self.size].T).T
@@ -234,6 +257,8 @@ class KrylovBasis:
             return float(torch.linalg.vector_norm(v)), v
         z = self._metric(v)
         square, size = float(torch.dot(v, z)), float(torch.linalg.vector_norm(v) * torch.linalg.vector_norm(z))
+        if not math.isfinite(square):
+            raise NotFiniteError(f"The metric is not finite: v'P v = {square} for some v.")
         if square <= 0 < size:
             raise IndefiniteMetricError(f"The metric is not positive definite: v'P v = {square:.1e} for some v.")
         return square**0.5, z

@@ -10,6 +10,7 @@ basis, and some steps are taken from a fresh random direction.
 Legend: n the order of H; m how many vectors the basis holds; `hessrun.linalg.krylov_basis` has the others.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ _CONFIRM = 12
 _CROWDED = 30.0
 # A neighbour whose distance shrinks by less than this share over a stride will not overtake.
 _SLOW = 0.1
+# Residuals that have not halved in so many times the vectors of the basis, and lie in the noise, will not get smaller.
+_PATIENCE = 5
 # A warm start is taken up as a whole where it misses an invariant space by this many tolerances at most: adding the
 # residuals makes them smaller by about as much.
 _NEAR = 3.0
@@ -85,7 +88,8 @@ def lanczos(
 
     smallest, largest: how many at each end, 0 to n each; or magnitude: how many of largest |lambda|, instead of both.
     tolerance: on residuals and on the noise, relative to the largest |theta|, 0 or above.
-    max_products: 1 or above, by default 10 n + 1000; at least as many as the pairs asked for are made.
+    max_products: 1 or above, by default 10 n + 1000: where so many have been made it ends at the next look; at least as
+    many as the pairs asked for are made.
     start: [n, s], vectors near the wanted ones (those of a matrix nearby), or None. seed: of the random directions.
     metric: v [n] -> P v with P symmetric and positive definite. The pairs are then those of H P, which is self-adjoint
     in the inner product u'P v; lengths, orthonormality and residuals are those of this inner product.
@@ -101,9 +105,12 @@ def lanczos(
     empty = _allocated(n, m, dtype, device, arrays=2 if metric is None else 3)
     basis = KrylovBasis(apply, empty, torch.Generator().manual_seed(seed), metric)
     follows_random = _begin(basis, wanted, start, tolerance, limit)
+    progress = _Progress()
     while True:
         look = basis.look(wanted)
         small = len(look.index) >= min(n, wanted.count) and bool((look.residuals <= tolerance * basis.scale).all())
+        rivals = basis.rivals(look, tolerance * basis.scale) if small and magnitude > 0 else []
+        small = small and not rivals
         is_crowded = look.is_crowded(_CROWDED * tolerance * basis.scale)
         stands = small and follows_random and basis.products >= _CONFIRM and not is_crowded
         if basis.is_full or stands:
@@ -119,14 +126,30 @@ def lanczos(
                 continue
             # Two Krylov spaces have ended now: what is left of the pairs says where to go on.
             follows_random = False
-        if basis.products >= limit:
+        is_lost = progress.has_stopped(look, basis.products, _PATIENCE * m) and basis.noise > tolerance * basis.scale
+        if basis.products >= limit or is_lost:
             return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=False)
         is_far = bool(look.residuals.max() > _FAR * tolerance * basis.scale)
         stride = _LONG_STRIDE if is_far else _STRIDE
-        directions = basis.onward if follows_random else look.worst(_BLOCK)
+        directions = basis.onward if follows_random else rivals or look.worst(_BLOCK)
         _make_room(basis, look, wanted, stride)
         basis.expand(directions)
         basis.steps(stride - len(directions))
+
+
+@dataclass
+class _Progress:
+    """The least of the largest residuals at a look, halves alone counted, and at how many products it was met."""
+
+    least: float = math.inf
+    at: int = 0
+
+    def has_stopped(self, look: Look, products: int, within: int) -> bool:
+        """Whether the residuals have not halved within so many products: noise is all that is left of them."""
+        largest = float(look.residuals.max())
+        if largest < 0.5 * self.least:
+            self.least, self.at = largest, products
+        return products - self.at > within
 
 
 def _allocated(n: int, m: int, dtype: torch.dtype, device: torch.device | None, *, arrays: int) -> Tensor:

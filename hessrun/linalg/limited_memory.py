@@ -47,6 +47,10 @@ class LimitedMemory:
     head: int = 0
     count: int = 0
 
+    def __post_init__(self) -> None:
+        # They may come from a file that was read onto a device.
+        self.sy, self.yy = self.sy.cpu(), self.yy.cpu()
+
     @classmethod
     def empty(cls, x: Tensor, *, memory: int, scaling: str = "every") -> "LimitedMemory":
         """No pair yet, H = I, for vectors like x [n]."""
@@ -124,8 +128,9 @@ class LimitedMemory:
         products = host[:-3].reshape(1 + len(vectors), -1)
         step = 1 if is_diagonal else 2
         ys = float(products[0, step * new])
-        # Where y'y underflows to 0 there is no scaling to be had from the pair.
-        taken = 0 < yy < math.inf and ys > curvature * math.sqrt(ss) * math.sqrt(yy)
+        # Where y'y underflows to 0 there is no scaling to be had from the pair; where 1 / y's overflows, no weight.
+        has_scale = 0 < yy < math.inf and torch.finfo(y.dtype).max * ys >= 1
+        taken = has_scale and ys > curvature * math.sqrt(ss) * math.sqrt(yy)
         if taken:
             if is_diagonal:
                 self.B0 = _learnt(self.B0, y, Bs, ys, yy, sBs)
@@ -204,7 +209,7 @@ def _learnt(B0: Tensor | None, y: Tensor, Bs: Tensor, ys: float, yy: float, sBs:
     if B0 is None:
         start = yy / ys
         B0, Bs, sBs = torch.full_like(y, start), start * Bs, start * sBs
-    if not 0 < sBs < math.inf:
+    if not (0 < sBs < math.inf and torch.finfo(y.dtype).max * min(sBs, ys * (ys / (ys + sBs))) >= 1):
         return B0
     B = torch.addcmul(B0, y, torch.mul(y, (1 + _DFP * sBs / ys) / ys).add_(Bs, alpha=-2 * _DFP / ys))
     B.addcmul_(Bs, Bs, value=(_DFP - 1) / sBs)

@@ -124,11 +124,11 @@ class TrustRegionModel:
                 torch.linalg.vector_norm(factor.T @ d) ** 2,
             ]
         ).tolist()
-        room = radius**2 - dd
+        room = radius * radius - dd
         root = math.sqrt(dz * dz + room)
         # The smaller root: the less of z, the smaller the loss z'(H + shift I) z tau^2 / 2.
         tau = room / (dz + math.copysign(root, dz))
-        is_good = tau * tau * across <= tolerance * (2 - tolerance) * (along + shift * radius**2)
+        is_good = tau * tau * across <= tolerance * (2 - tolerance) * (along + shift * radius * radius)
         return (d + tau * z if is_good else None), curvature
 
     def _step(self, d: Tensor, shift: float, radius: float, tolerance: float) -> TrustRegionStep:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from hessrun.linesearch.base import Line, LineSearch, LineSearchResult, Trial
@@ -33,6 +34,8 @@ class Armijo(LineSearch):
         for _ in range(self.max_evaluations):
             trial = line.at(t)
             if trial.is_finite and trial.value <= line.start.value + self.c1 * t * line.start.slope:
+                if trial.value == line.start.value and torch.equal(trial.evaluation.x, start.x):
+                    break  # the sum x + t d is x, and what is asked of f is below its rounding
                 return line.accept(trial)
             t = _shorter(line.start, trial)
         return line.give_up()
@@ -42,5 +45,5 @@ def _shorter(start: Trial, trial: Trial) -> float:
     if not trial.is_finite:
         return 0.1 * trial.t
     excess = trial.value - start.value - trial.t * start.slope
-    parabola = -0.5 * start.slope * trial.t**2 / excess if excess > 0 else 0.5 * trial.t
+    parabola = -0.5 * start.slope * trial.t * trial.t / excess if excess > 0 else 0.5 * trial.t
     return min(0.5 * trial.t, max(0.1 * trial.t, parabola))

@@ -73,8 +73,8 @@ class Line:
     def _read(self, t: float, evaluation: Evaluation) -> Trial:
         gradient = evaluation.gradient
         value, slope = torch.stack([evaluation.value, torch.dot(gradient, self._direction)]).tolist()
-        if not math.isfinite(slope) and math.isfinite(value):
-            # In float32 a sum may overflow where no component does.
+        if math.isfinite(value) and (slope == 0 or not math.isfinite(slope)):
+            # In float32 a sum may overflow, or vanish, where no component does.
             slope = float(torch.dot(gradient.double(), self._direction.double()))
         return Trial(t, value, slope, evaluation)
 

@@ -67,10 +67,10 @@ class Chain:
 
     def _fits(self, module: nn.Module, inputs: Tensor) -> bool:
         """Whether each layer gets vectors, or one image of channels, per example of inputs [2, ...], and the last gives
-        what the module does.
+        what the module does, and depends on the parameters as that does: a trace does not show what is under no_grad.
         """
         seen: list[Tensor] = []
-        with torch.no_grad(), contextlib.suppress(RuntimeError):
+        with torch.enable_grad(), contextlib.suppress(RuntimeError):
             for call in self.calls:
                 parts = [seen[source] if source >= 0 else inputs for source in call.sources]
                 if any(part.shape != parts[0].shape for part in parts):
@@ -80,7 +80,9 @@ class Chain:
                 seen.append(call.layer(sum(parts[1:], parts[0])))
                 if seen[-1].ndim < 2 or len(seen[-1]) != len(inputs):
                     return False
-            return _agree(seen[-1], module(inputs))
+            trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+            found, expected = seen[-1], module(inputs)
+            return _agree(found, expected) and all(map(_agree, _slopes(found, trained), _slopes(expected, trained)))
         # Sizes that do not fit: a layer saw parts of examples.
         return False
 
@@ -181,6 +183,14 @@ class _Sums:
         """Out of place: the same value may go to several."""
         for source in sources:
             self._sums[source] = self._sums[source] + value if source in self._sums else value
+
+
+def _slopes(outputs: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The gradients of one sum of the outputs, with weights that none of them has in common with another."""
+    if not outputs.requires_grad:
+        return [torch.zeros_like(parameter) for parameter in parameters]
+    weights = torch.linspace(1, 2, outputs.numel(), dtype=outputs.dtype, device=outputs.device).view_as(outputs)
+    return torch.autograd.grad(outputs, parameters, weights, allow_unused=True, materialize_grads=True)
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:

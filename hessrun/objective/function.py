@@ -29,6 +29,8 @@ class FunctionObjective(Objective):
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
             value = self._function(leaf)
+        if not (isinstance(value, Tensor) and value.requires_grad):
+            return _without_graph(x, value)
         # The gradient of a sum is one number expanded to [n]: make it a vector like any other.
         return Evaluation(x, value.detach(), torch.autograd.grad(value, leaf)[0].contiguous())
 
@@ -40,6 +42,17 @@ class FunctionObjective(Objective):
                 yield GradientGraph(self._function(leaf), [leaf])
 
         return GraphCurvature(self, graphs, lambda v: [v])
+
+
+def _without_graph(x: Tensor, value: Tensor | float) -> Evaluation:
+    """f where it is a constant: a function may guard its domain by one that is not finite, a rejected trial."""
+    value = torch.as_tensor(value).to(x)
+    if bool(value.isfinite()):
+        raise ObjectiveError(
+            f"The function's value {float(value):g} has no graph, as it had at x0: compute it from x with torch "
+            "operations; outside its domain it may be a constant inf or nan."
+        )
+    return Evaluation(x, value.detach(), torch.full_like(x, torch.nan))
 
 
 def as_objective(function: Function, x0: Tensor) -> FunctionObjective:

@@ -165,7 +165,8 @@ class LayeredHessian:
     ) -> None:
         with torch.enable_grad():
             outputs, watch = _watched_call(self._module, self._layers, named, inputs)
-            if watch.layers != self._layers:
+            # A part of the pass may be under no_grad, whose weights are trained and yet make no difference.
+            if watch.layers != self._layers or not all(shift.requires_grad for shift in watch.shifts):
                 raise _UnfitError
             gradients = torch.autograd.grad(
                 total_loss(outputs), watch.shifts, create_graph=True, allow_unused=True, materialize_grads=True

@@ -23,9 +23,11 @@ class OutputLoss(Protocol):
 def output_loss(loss: Loss, outputs: Tensor, targets: Tensor, share: float) -> OutputLoss:
     """In closed form for torch's cross entropy with classes, by autograd for any other.
 
-    An object that computes just what a function of torch does, as hessrun's own, says so by `torch_function`.
+    An object that computes just what a function of torch does, as hessrun's own, says so by `torch_function` of its
+    own class: a subclass may compute something else.
     """
-    is_cross_entropy = getattr(loss, "torch_function", loss) is functional.cross_entropy
+    said = vars(type(loss)).get("torch_function", loss)
+    is_cross_entropy = getattr(said, "__func__", said) is functional.cross_entropy
     if is_cross_entropy and outputs.ndim == 2 and targets.ndim == 1 and targets.dtype == torch.int64:
         return _CrossEntropy(outputs.detach(), targets, share)
     return _AnyLoss(loss, outputs, targets, share)

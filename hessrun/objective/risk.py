@@ -126,6 +126,7 @@ class EmpiricalRisk(Objective):
         if self._twin is None or self._twin.dtype != dtype:
             twin = copy.copy(self)
             twin._adopt(copy.deepcopy(self.module).to(dtype))
+            twin.x0 = self.x0.to(dtype)  # the module holds what was evaluated last
             twin.examples = self.examples.in_dtype(dtype)
             twin._decay = self._decay.to(dtype) if isinstance(self._decay, Tensor) else self._decay
             if isinstance(self._frozen_penalty, Tensor):

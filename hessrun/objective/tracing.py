@@ -34,8 +34,8 @@ class Call:
 def called_layers(module: nn.Module) -> list[Call] | None:
     """What the forward pass of `module` calls, the last being what it returns; None if it does anything else.
 
-    None also where the pass depends on values, where a layer with parameters is called twice, where a parameter takes
-    no part, and where a call's result is not used.
+    None also where the pass depends on values, where a layer with parameters is called twice, where a parameter is
+    shared or takes no part, and where a call's result is not used.
     """
     try:
         graph = fx.Tracer().trace(module)
@@ -90,9 +90,9 @@ def _all_used(calls: list[Call]) -> bool:
 
 
 def _each_once(module: nn.Module, calls: list[Call]) -> bool:
-    """Whether the layers' parameters are the module's, no less and no more."""
+    """Whether the layers' parameters are the module's, no less and no more: a shared one is the module's once."""
     taken = [f"{call.name}{own}" for call in calls for own, _ in call.layer.named_parameters(recurse=False)]
-    return sorted(taken) == sorted(name for name, _ in module.named_parameters(remove_duplicate=False))
+    return sorted(taken) == sorted(name for name, _ in module.named_parameters())
 
 
 def _is_count(node: fx.Node, places: Mapping[fx.Node, int]) -> bool:

@@ -30,7 +30,8 @@ def as_torch_optimizer(params: Parameters, method: Optimizer[Any]) -> "MethodOpt
 
     params: tensors, (name, tensor) pairs, or one parameter group, of one floating-point dtype and on one device. Those
     that require no gradient are skipped; the rest is the method's x [n].
-    method: any `hessrun.optimizers` method but `TorchOptimizer`, which wraps what is a torch optimizer already. Its
+    method: any `hessrun.optimizers` method but `TorchOptimizer`, which wraps what is a torch optimizer already, and
+    `GaussNewton`, since a closure gives no outputs; its `product_dtype`, if it has one, must be the parameters'. Its
     minibatch, if it takes one, is whatever the closure sees, whatever its `batch_size`; without one it evaluates at
     both ends of a step, since the batch may change in between (SGD: two closure calls a step, one with a `batch_size`).
 
@@ -68,6 +69,9 @@ class MethodOptimizer(torch.optim.Optimizer):
             raise OptionError(f"method must be one of hessrun.optimizers, such as BFGS(); got {method!r}.")
         if isinstance(method, TorchOptimizer):
             raise OptionError("TorchOptimizer wraps what is a torch optimizer already: give that one the parameters.")
+        if getattr(method, "kind", "hessian") != "hessian":
+            name = type(method).__name__
+            raise OptionError(f"{name} needs the model's outputs, which a closure does not give: use NewtonCG.")
         self.method = method
         self._has_lr = "lr" in {field.name for field in fields(method)}  # type: ignore[arg-type]
         self._state: State | None = None

@@ -204,11 +204,19 @@ class InexactNewton(Optimizer[S], Generic[S]):
         return min(len(x), _MOST_ITERATIONS) if self.max_cg_iterations is None else self.max_cg_iterations
 
     def refresh(self, problem: Problem, state: S) -> S:
-        state = super().refresh(problem, state)
-        return replace(state, negative_curvature=None, examined=False, looked=0)
+        before, state = state.evaluation, super().refresh(problem, state)
+        here, state = state.evaluation, replace(state, negative_curvature=None)
+        # The same function at the same point: what was looked for there need not be looked for again.
+        if before is not None and here is not None and _are_the_same(before, here):
+            return state
+        return replace(state, examined=False, looked=0)
 
     def insight(self, state: S) -> Insight:
         return Insight(negative_curvature=state.negative_curvature if self.seeks_saddles else False)
+
+
+def _are_the_same(one: Evaluation, other: Evaluation) -> bool:
+    return torch.equal(one.x, other.x) and torch.equal(one.gradient, other.gradient)
 
 
 def descend(objective: Objective, here: Evaluation, vector: Tensor) -> Evaluation | None:

@@ -26,9 +26,10 @@ def taught(memory: LimitedMemory | None, path: ConjugateGradientPath, like: Tens
         return None
     if memory is None:
         memory = LimitedMemory.empty(like, memory=size)
-    pairs = list(path.pairs())
-    count = min(size, len(pairs))
-    for i in range(count):
-        s, y = pairs[(i + 1) * len(pairs) // count - 1]
-        memory.update(s, y, curvature=torch.finfo(like.dtype).eps)
+    completed = path.completed
+    count = min(size, completed)
+    chosen = {(i + 1) * completed // count - 1 for i in range(count)}
+    for j, (s, y) in enumerate(path.pairs()):
+        if j in chosen:
+            memory.update(s, y, curvature=torch.finfo(like.dtype).eps)
     return memory

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from hessrun.linalg.norms import norm
 from hessrun.linalg.quasi_newton_matrix import SymmetricMatrix
 from hessrun.linesearch import LineSearch, LineSearchResult, StrongWolfe
 from hessrun.objective import Evaluation
@@ -63,6 +64,7 @@ def first_step(x: Tensor, direction: Tensor) -> float:
         return 1.0
     # The norm of a gradient may overflow in float32 where its components do not.
     length = float(largest * torch.linalg.vector_norm(direction / largest))
+    size = size if size < math.inf else norm(x)
     return float(max(0.1 * size, 1e-3) / length)
 
 

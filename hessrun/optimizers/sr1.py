@@ -114,7 +114,7 @@ class SR1(Optimizer[SR1State]):
             memory = QuasiNewtonMatrix.identity(s, scale=scale, block=self.block)
         r = y - memory.product(s)
         rs, rr = torch.stack([torch.dot(r, s), torch.dot(r, r)]).tolist()
-        if not abs(rs) >= self.skip * math.sqrt(rr * ss) or rr == 0:
+        if rs == 0 or not abs(rs) >= self.skip * math.sqrt(rr) * math.sqrt(ss):
             return replace(skipped, memory=memory)
         update = symmetric_rank_one(rs)
         if not update.fits(s.dtype):

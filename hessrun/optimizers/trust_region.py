@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun.linalg.norms import norm
 from hessrun.objective import Evaluation, Objective
 
 ACCEPTED = 1e-4
@@ -45,7 +46,7 @@ def attempt(objective: Objective, here: Evaluation, d: Tensor, predicted: Tensor
 
 def first_radius(x: Tensor) -> float:
     """max(0.01 |x|, 1e-3): all that is known before the first trial is x's scale."""
-    return max(0.01 * float(torch.linalg.vector_norm(x)), 1e-3)
+    return max(0.01 * length_of(x), 1e-3)
 
 
 def next_radius(radius: float, gain: float, length: float, on_boundary: bool) -> float:
@@ -57,4 +58,10 @@ def next_radius(radius: float, gain: float, length: float, on_boundary: bool) ->
 
 def is_exhausted(x: Tensor, radius: float) -> bool:
     """No step of this length changes x in its floating-point numbers."""
-    return radius <= torch.finfo(x.dtype).eps * float(torch.linalg.vector_norm(x))
+    return radius <= torch.finfo(x.dtype).eps * length_of(x)
+
+
+def length_of(x: Tensor) -> float:
+    """|x|, also where the square of a component overflows."""
+    length = float(torch.linalg.vector_norm(x))
+    return length if length < math.inf else norm(x)

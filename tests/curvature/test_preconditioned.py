@@ -57,6 +57,17 @@ def test_the_ends_are_those_of_the_pencil(is_inverse: bool, lowest: float) -> No
         assert math.isnan(kept.preconditioned_condition)
 
 
+def test_a_smaller_end_below_the_tolerance_is_no_denominator() -> None:
+    """Its residual is within 1e-3 of the largest, which says nothing of 1e-6."""
+    H = _matrix(torch.logspace(-6, 0, 500), 0)
+    objective, x = _quadratic(H)
+    found = preconditioned(objective, x, Known(torch.eye(500, dtype=torch.float64)), is_inverse=True, k=3)
+    assert found is not None
+    kept = with_preconditioned(Spectrum(step=0, n=500, kind="lanczos"), found)
+    assert math.isnan(kept.preconditioned_condition)
+    assert kept.preconditioned_largest[0] == pytest.approx(1.0, abs=1e-3)
+
+
 def test_the_true_hessian_leaves_nothing_but_ones() -> None:
     H = _matrix(torch.logspace(-3, 3, 50), 0)
     objective, x = _quadratic(H)

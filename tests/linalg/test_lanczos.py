@@ -84,6 +84,16 @@ def test_magnitude_takes_from_both_ends() -> None:
     torch.testing.assert_close(found.values, torch.tensor([-4.0, 3.0, 5.0]).double(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("tolerance", "top"), [(1e-3, 5.18), (1e-6, 5.19), (1e-6, 5.21)])
+def test_magnitude_does_not_take_the_end_that_converges_first(tolerance: float, top: float) -> None:
+    """An eigenvalue alone is found long before the edge of a dense part at the other end."""
+    values = torch.cat([torch.tensor([top]), torch.linspace(-5.2, 0, 2000)]).double()
+    found = lanczos(lambda v: values[:, None] * v, len(values), magnitude=1, tolerance=tolerance)
+    assert found.complete
+    expected = values[values.abs().argmax()]
+    torch.testing.assert_close(found.values, expected.view(1), rtol=0, atol=5.2 * tolerance)
+
+
 def test_a_warm_start_saves_products_and_spoils_nothing() -> None:
     spectrum = torch.cat([torch.linspace(3, 6, 5), torch.linspace(-1, 1, 595)])
     H = _matrix(spectrum)
@@ -157,6 +167,16 @@ def test_noisy_products_are_no_convergence() -> None:
     assert found.noise > TOLERANCE * 3
 
 
+@pytest.mark.parametrize("tolerance", [0.0, 1e-9])
+def test_a_tolerance_below_the_noise_ends_when_nothing_is_gained(tolerance: float) -> None:
+    values = torch.linspace(-1, 3, 5000).float()
+    found = lanczos(lambda v: values[:, None] * v, 5000, largest=3, tolerance=tolerance, dtype=torch.float32)
+    assert not found.converged
+    assert "use float64" in found.message
+    assert found.products < 1500  # of 51,000
+    torch.testing.assert_close(found.values, values[-3:].double(), rtol=0, atol=1e-4)
+
+
 def test_float32_at_a_tolerance_that_it_can_meet() -> None:
     H = _matrix(torch.linspace(-1, 3, 200))
     single = H.float()
@@ -218,3 +238,17 @@ def test_an_indefinite_metric_is_refused() -> None:
     H, P = _matrix(torch.linspace(1, 2, 30)), _matrix(torch.linspace(-1, 1, 30), seed=1)
     with pytest.raises(OptionError, match="not positive definite"):
         lanczos(lambda v: H @ v, 30, largest=2, metric=lambda v: P @ v)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_a_metric_that_is_not_finite_is_refused(factor: float) -> None:
+    with pytest.raises(ObjectiveError, match="metric is not finite"):
+        lanczos(lambda v: v, 10, largest=1, metric=lambda v: factor * v)
+
+
+def test_a_metric_that_is_singular_is_refused() -> None:
+    """A random direction has no length in it where all but one have none."""
+    P = torch.zeros(30, 30, dtype=torch.float64)
+    P[0, 0] = 1.0
+    with pytest.raises(OptionError, match=r"not positive definite|singular to rounding"):
+        lanczos(lambda v: v, 30, largest=2, metric=lambda v: P @ v)

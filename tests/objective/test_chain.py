@@ -179,6 +179,25 @@ def _tied() -> nn.Module:
     return nn.Sequential(layer, nn.Tanh(), layer)
 
 
+def _shared_weight() -> nn.Module:
+    module = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3))
+    module[2].weight = module[0].weight
+    return module
+
+
+class _Probed(nn.Module):
+    """A linear probe: the body is said to be trained, and is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(6, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        with torch.no_grad():
+            seen = torch.tanh(self.body(x))
+        return self.head(seen)
+
+
 def _overridden() -> nn.Module:
     module = _mlp(nn.Tanh())
     module[2].forward = torch.sin
@@ -191,6 +210,8 @@ def _overridden() -> nn.Module:
         pytest.param(nn.Sequential(_Doubled(6, 3)), id="a subclass"),
         pytest.param(_hooked(), id="a hook"),
         pytest.param(_tied(), id="a layer used twice"),
+        pytest.param(_shared_weight(), id="a weight of two layers"),
+        pytest.param(_Probed(), id="a body without gradients"),
         pytest.param(_overridden(), id="another forward"),
         pytest.param(nn.Sequential(weight_norm(nn.Linear(6, 3))), id="a parametrisation"),
         pytest.param(nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6).eval()), id="batch norm"),
@@ -207,3 +228,36 @@ def _overridden() -> nn.Module:
 )
 def test_what_is_no_plain_chain_goes_by_graph(module):
     assert Chain.of(module.double(), (6,)) is None
+
+
+@pytest.mark.parametrize("make", [_shared_weight, _Probed])
+def test_what_a_trace_does_not_show_is_differentiated_as_the_loss_is(make):
+    """The Hessian's columns, and the Hessian itself, beside differences of gradients."""
+    torch.manual_seed(0)
+    risk = EmpiricalRisk(make().double(), functional.cross_entropy, _inputs(), CLASSES)
+    step = 1e-6
+    units = step * torch.eye(risk.dim, dtype=risk.dtype)
+    expected = torch.stack(
+        [(risk.evaluate(risk.x0 + u).gradient - risk.evaluate(risk.x0 - u).gradient) / (2 * step) for u in units], dim=1
+    )
+    if make is _Probed:
+        expected[:, :28] = 0  # of the body nothing is differentiated, though the head's gradient changes with it
+    with risk.curvature(risk.x0) as curvature:
+        risk.evaluate(2 * risk.x0)  # what was evaluated since makes no difference
+        found = curvature @ torch.eye(risk.dim, dtype=risk.dtype)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-8)
+    torch.testing.assert_close(risk.hessian(risk.x0), expected, rtol=0, atol=1e-8)
+
+
+class _Smoothed(CrossEntropy):
+    def __call__(self, outputs, targets):
+        return functional.cross_entropy(outputs, targets, label_smoothing=0.3)
+
+
+def test_a_subclass_of_our_cross_entropy_is_taken_for_what_it_computes(monkeypatch):
+    torch.manual_seed(0)
+    risk = EmpiricalRisk(CHAINS["tanh"]().double(), _Smoothed(), _inputs(), CLASSES)
+    assert risk._chain is not None
+    expected = _columns(risk, "hessian", monkeypatch, by_graph=True)
+    found = _columns(risk, "hessian", monkeypatch, by_graph=False)
+    assert torch.linalg.matrix_norm(found - expected) <= 1e-13 * torch.linalg.matrix_norm(expected)

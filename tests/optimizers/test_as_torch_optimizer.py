@@ -13,13 +13,24 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hessrun.errors import ObjectiveError, OptionError
 from hessrun.objective import Counter, EmpiricalRisk
 from hessrun.objective.closure import ClosureObjective, LiveParameters
+from hessrun.optimizers import (
+    BFGS,
+    DFP,
+    LBFGS,
+    SGD,
+    SR1,
+    SSBFGS,
+    Broyden,
+    Cosine,
+    GaussNewton,
+    LBFGSMultibatch,
+    Newton,
+    NewtonCG,
+    NewtonCGLineSearch,
+    NewtonTrust,
+    TorchOptimizer,
+)
 from hessrun.optimizers.as_torch import _placed, as_torch_optimizer
-from hessrun.optimizers.bfgs import BFGS
-from hessrun.optimizers.lbfgs import LBFGS
-from hessrun.optimizers.newton import Newton
-from hessrun.optimizers.schedules import Cosine
-from hessrun.optimizers.sgd import SGD
-from hessrun.optimizers.torch_optimizer import TorchOptimizer
 from hessrun.problems.analytic import AnalyticProblem
 from hessrun.problems.problem import ProblemFacts
 from hessrun.status import Status
@@ -70,7 +81,8 @@ def minimised(function, *starts, dtype=torch.float64):
 
 
 METHODS = [BFGS(), BFGS(block=2), LBFGS(), LBFGS(memory=3), Newton(), SGD(lr=0.05, momentum=0.9)]
-RESUMED = [*METHODS, SGD(lr=0.05, momentum=0.9, batch_size=1, schedule=Cosine(steps=12))]
+FAMILY = [DFP(), Broyden(), SSBFGS(), SR1(), LBFGSMultibatch(), NewtonTrust(), NewtonCG(), NewtonCGLineSearch()]
+RESUMED = [*METHODS, *FAMILY, SGD(lr=0.05, momentum=0.9, batch_size=1, schedule=Cosine(steps=12))]
 
 
 @pytest.mark.parametrize("closure", [with_backward, with_graph])
@@ -213,7 +225,7 @@ def test_a_state_is_placed_where_the_method_keeps_its_tensors():
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *FAMILY])
 @pytest.mark.parametrize("map_location", ["cpu", "cuda"])
 def test_on_cuda_a_saved_state_goes_on_wherever_it_is_read_to(method, map_location):
     def run(steps, model, optimizer):
@@ -246,6 +258,26 @@ def test_parameters_moved_between_steps_are_where_the_next_step_starts(method):
         p.copy_(torch.tensor([2.0, 2.0, 2.0]))
     assert float(optimizer.step(loss)) == pytest.approx(6.0, rel=1e-15)
     assert loss() < 6.0 or isinstance(method, SGD)
+
+
+@pytest.mark.parametrize("method", [NewtonCG(), NewtonCGLineSearch()])
+def test_a_search_for_negative_curvature_goes_on_at_the_next_step(method):
+    """At the origin of this saddle 200 products leave it open whether there is any."""
+    n = 400
+    values = torch.linspace(0.01, 1, n, dtype=torch.float64)
+    values[0] = -1e-5
+    Q = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
+    A = Q * values @ Q.T
+    (p,), loss = minimised(lambda p: 0.5 * torch.dot(p, A @ p) + 1e-6 * (p**4).sum(), [0.0] * n)
+    optimizer = as_torch_optimizer([p], method)
+    for _ in range(4):
+        optimizer.step(loss)
+    assert loss() < 0
+
+
+def test_a_method_that_needs_outputs_is_refused_when_it_is_given():
+    with pytest.raises(OptionError, match=r"GaussNewton needs the model's outputs.*use NewtonCG"):
+        as_torch_optimizer(mlp().parameters(), GaussNewton())
 
 
 def products_of(vector_of):
