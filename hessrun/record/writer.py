@@ -49,8 +49,12 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Remove what an unfinished earlier run of the same configuration left, and nothing else."""
-    for name in (schema.TRACE, schema.TRACE_PACKED, schema.CHECKPOINT, schema.CHECKPOINT_PREVIOUS, schema.LOG):
+    """Remove what an earlier run of the same configuration left, and nothing else.
+
+    First what says that it is done; the trace is emptied, since a run without one cannot be read.
+    """
+    checkpoints = (schema.CHECKPOINT, schema.CHECKPOINT_PREVIOUS)
+    for name in (schema.STATUS, schema.TRACE_PACKED, *checkpoints, schema.LOG):
         (folder / name).unlink(missing_ok=True)
     cut(folder, step=0, trace_bytes=0)
 
@@ -78,11 +82,16 @@ class RunWriter:
         (folder / schema.SPECTRA).mkdir(exist_ok=True)
         (folder / schema.POINTS).mkdir(exist_ok=True)
         write_atomically(folder / schema.CONFIG, config)
-        self._manifest = {"schema_version": schema.SCHEMA_VERSION} | dict(manifest)
-        self._write_manifest()
         self._reserve = folder / schema.RESERVE
         self._reserve.write_bytes(bytes(_RESERVE_BYTES))
         self._trace: TextIO = (folder / schema.TRACE).open("a", encoding="utf-8")
+        # Last, since it makes the folder a run: one that a full disk or a kill leaves half-made is none.
+        self._manifest = {"schema_version": schema.SCHEMA_VERSION} | dict(manifest)
+        try:
+            self._write_manifest()
+        except OSError:
+            self.close()
+            raise
 
     def __enter__(self) -> "RunWriter":
         return self

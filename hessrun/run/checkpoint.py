@@ -39,6 +39,19 @@ def save(folder: Path, content: dict[str, Any]) -> None:
     Raises OSError where it cannot be written; both stay as they were.
     """
     path = folder / CHECKPOINT
+    temporary = _written(content, path)
+    if path.exists():
+        path.replace(folder / CHECKPOINT_PREVIOUS)
+    temporary.replace(path)
+
+
+def save_whole(content: Any, path: Path) -> None:
+    """As `torch.save`, but `path` becomes the whole file or stays as it was. Raises OSError."""
+    _written(content, path).replace(path)
+
+
+def _written(content: Any, path: Path) -> Path:
+    """A temporary file beside `path`, on the disk."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
@@ -51,9 +64,7 @@ def save(folder: Path, content: dict[str, Any]) -> None:
             # Of a full disk torch says, while it handles that, that the file is not as long as it should be.
             raise error.__context__ from None
         raise
-    if path.exists():
-        path.replace(folder / CHECKPOINT_PREVIOUS)
-    temporary.replace(path)
+    return temporary
 
 
 def drop_previous(folder: Path) -> None:

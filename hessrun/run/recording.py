@@ -201,7 +201,17 @@ class Recording:
             self.warn(f"The logger {name} failed at `{what}` and was left: {type(error).__name__}: {error}")
 
     def ended(self, outcome: Outcome) -> None:
-        """Keep the state where the run may go on from it: always where it was interrupted."""
+        """Keep the state where the run may go on from it: always where it was interrupted.
+
+        Until the status says that it ended, a checkpoint to go on from stays beside the final vector.
+        """
+        facts: dict[str, Any] = {
+            "steps": outcome.steps,
+            "seconds": outcome.seconds,
+            "best_loss": float(outcome.best.value),
+        }
+        if outcome.status is not Status.INTERRUPTED:  # who waits for it to end is not kept by one gradient more
+            facts[REFERENCE_GRADIENT] = self._reference_gradient()
         kept = None
         if outcome.status is Status.INTERRUPTED or outcome.status.is_of_the_budget:
             kept = self._packed()
@@ -210,15 +220,8 @@ class Recording:
         self.writer.make_room()
         final = checkpoint.final(outcome.steps, outcome.x, outcome.best.x)
         checkpoint.save(self._folder, final if kept is None else kept | final)
-        checkpoint.drop_previous(self._folder)
-        facts: dict[str, Any] = {
-            "steps": outcome.steps,
-            "seconds": outcome.seconds,
-            "best_loss": float(outcome.best.value),
-        }
-        if outcome.status is not Status.INTERRUPTED:  # who waits for it to end is not kept by one gradient more
-            facts[REFERENCE_GRADIENT] = self._reference_gradient()
         self._status(outcome.status, **facts)
+        checkpoint.drop_previous(self._folder)
 
     def failed(self, reason: str, trace: str) -> None:
         """Keep the traceback in run.log and the reason in status.json, in the room that was held for them."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hessrun.errors import RecordError
@@ -29,10 +30,10 @@ class Claim:
 def claim(experiment: Experiment, *, force: bool, differing: Callable[[dict[str, Any]], list[str]]) -> Claim:
     """Look at the folder, lock it, and say what there is to do.
 
-    force: where there is a run, make a new one beside it. differing: the keys of a stored configuration in which it is
-    another one than that of `experiment`.
-    Raises FolderTakenError where another process runs it, RecordError where the record is damaged or of another
-    configuration.
+    force: where there is a run, make a new one beside it, or go on with the newest one beside it that is not done.
+    differing: the keys of a stored configuration in which it is another one than that of `experiment`.
+    Raises FolderTakenError where another process runs it, RecordError where the record is damaged, of another
+    configuration, or of other data.
     """
     folder = experiment.folder
     try:
@@ -42,8 +43,11 @@ def claim(experiment: Experiment, *, force: bool, differing: Callable[[dict[str,
     if is_new:
         return Claim(experiment)
     if force:
-        return Claim(_beside(experiment))
-    lock = FolderLock(folder)
+        beside, is_new = _beside(experiment)
+        if is_new:
+            return Claim(beside)
+        experiment = beside
+    lock = FolderLock(experiment.folder)
     try:
         found = _claimed(experiment, lock, differing)
     except BaseException:
@@ -66,7 +70,12 @@ def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict
             f"{folder}: holds a run of another configuration ({', '.join(others)}): move it away, or choose another "
             "experiment=NAME."
         )
-    was_done = run.state in (RunState.FINISHED, RunState.DIVERGED)
+    changed = _changed(run.manifest, experiment.manifest)
+    if changed:
+        raise RecordError(
+            f"{folder}: {changed} since it ran: force=true runs it anew, beside it, or choose another experiment=NAME."
+        )
+    was_done = _is_done(run)
     if was_done and would_end(run, experiment.budget):
         return Claim(None, (f"already finished: {folder} (force=true runs it anew, beside it)",))
     point, complaints = newest(folder, experiment.manifest.get("run_id", ""), experiment.problem.x0.device)
@@ -77,6 +86,22 @@ def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict
         why = "its state was too large to keep" if was_done else "it had left no checkpoint"
         complaints.append(f"starting anew, since {why}: {folder}")
     return Claim(replace(experiment, lock=lock, resume=point, manifest=manifest), tuple(complaints))
+
+
+def _is_done(run: Run) -> bool:
+    return run.state in (RunState.FINISHED, RunState.DIVERGED)
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """What has become another problem under the same configuration: files that were written anew, an edited class."""
+    then, present = (manifest.get("problem", {}) for manifest in (old, new))
+    prints = [problem.get("details", {}).get("fingerprint") for problem in (then, present)]
+    if None not in prints and prints[0] != prints[1]:
+        return "its data have changed"
+    sizes = [problem.get("n_parameters") for problem in (then, present)]
+    if None not in sizes and sizes[0] != sizes[1]:
+        return f"its model has changed, from {sizes[0]:,} parameters to {sizes[1]:,}"
+    return None
 
 
 def would_end(run: Run, budget: Budget) -> bool:
@@ -122,8 +147,19 @@ def _continued(
     return old | asked | {"warnings": warnings, "resumed": [*old.get("resumed", []), resumed]}
 
 
-def _beside(experiment: Experiment) -> Experiment:
+def _beside(experiment: Experiment) -> tuple[Experiment, bool]:
+    """The experiment in the folder `-rN` where it goes on, or in the next one, which is new; and whether it is new.
+
+    A forced run that was cut off is met again by the same command.
+    """
+
+    def numbered(number: int) -> Path:
+        return experiment.folder.with_name(f"{experiment.folder.name}-r{number}")
+
     number = 2
-    while (folder := experiment.folder.with_name(f"{experiment.folder.name}-r{number}")).exists():
+    while numbered(number).exists():
         number += 1
-    return replace(experiment, folder=folder)
+    last = numbered(number - 1)
+    if number > 2 and (last / MANIFEST).exists() and not _is_done(read_run(last)):
+        return replace(experiment, folder=last), False
+    return replace(experiment, folder=numbered(number)), True
