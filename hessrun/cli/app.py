@@ -173,6 +173,12 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
         return JobOutcome(choices.get("optimizer", ""), "failed", str(error), 1)
     except HessrunError as error:
         return _refused(choices, str(error))
+    except Exception as error:  # noqa: BLE001  (whatever a class of the user's own raises before its run has started)
+        from hessrun.cli.broken import line_of
+
+        line = line_of(error)
+        print(f"hessrun: {line}", file=sys.stderr)
+        return JobOutcome(choices.get("optimizer", ""), "failed", line, 1)
     finally:
         if ranks.has_left():
             OUTCOMES.stopped = "an earlier cell failed, at which the ranks part"

@@ -20,9 +20,12 @@ def export(arguments: Sequence[str]) -> int:
     if not out.parent.is_dir():
         raise OptionError(f"--out {out}: there is no folder {out.parent}.")
     weights = _weights(run)
-    import torch
+    from hessrun.run.checkpoint import save_whole
 
-    torch.save(weights, out)
+    try:
+        save_whole(weights, out)
+    except OSError as error:
+        raise RecordError(f"--out {out}: cannot be written ({error.strerror}).") from None
     print(f"{sum(w.numel() for w in weights.values()):,} numbers in {len(weights)} tensors: {out}")
     return 0
 
@@ -37,6 +40,8 @@ def _weights(run: Run) -> dict[str, Any]:
 
     found = final_point(run.path)
     if found is None:
+        if "compact" in run.manifest:
+            raise RecordError(f"{run.path}: is a compact record without weights: hessrun compact --keep checkpoint.")
         raise RecordError(f"{run.path}: has no final weights yet (the run is {run.state}).")
     problem = build_problem(run.config, {}, dtype_of(run.config["dtype"]), torch.device("cpu"))
     if not isinstance(problem, SupervisedProblem):

@@ -9,6 +9,9 @@ from omegaconf.errors import MissingMandatoryValue
 from hessrun.cli.listing import groups
 from hessrun.options import nearest
 
+# Groups that are no options by themselves.
+_OF_AN_OPTIMIZER = ("schedule", "line_search")
+
 
 def one_line(error: Exception, words: Sequence[str]) -> str:
     """The line for an error that Hydra raised on these words."""
@@ -34,7 +37,10 @@ def _no_such_choice(group: str, name: str) -> str:
 def _no_such_option(key: str, words: Sequence[str]) -> str:
     group, _, rest = key.partition(".")
     found = groups()
-    top = {*found, *_keys(_config()), "dataset", "model", "loss"} - {"schedule", "line_search", "hydra", "defaults"}
+    if group in _OF_AN_OPTIMIZER and not rest:
+        names = ", ".join(found[group])
+        return f"{group}: is a part of some optimizers: write {group}@optimizer.{group}=NAME, one of {names}."
+    top = {*found, *_keys(_config()), "dataset", "model", "loss"} - {*_OF_AN_OPTIMIZER, "hydra", "defaults"}
     if not rest or group not in found:
         return f"'{group}': there is no such option; there are {', '.join(sorted(top))}.{nearest(group, top)}"
     # The last word that chooses from the group; where none does, whatever any choice takes.

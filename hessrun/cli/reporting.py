@@ -7,23 +7,21 @@ from typing import Any
 
 from hessrun.cli.arguments import parse
 from hessrun.cli.side_by_side import cores
-from hessrun.errors import RecordError
+from hessrun.cli.taken import runs_taken
 
 _MANY_RUNS = 100
 
 
 def report(arguments: Sequence[str]) -> int:
-    """Write the report of runs; by default of all below outputs/, into outputs/report.
+    """Write the report of runs; by default of one's own below outputs/, into outputs/report.
 
     --write-up: a Markdown file whose Results, Discussion and Conclusion are to be filled in, in a copy in the folder.
     """
     options, paths = parse(arguments, verb="report", options=("--out", "--write-up"))
-    if not paths and not Path("outputs").is_dir():
-        raise RecordError("outputs: there is no such folder; run something first, or name the runs to report on.")
+    named = runs_taken(paths)
     from hessrun.report import build
 
     out = Path(options.get("--out", "outputs/report"))
-    named = [Path(path) for path in paths] or [Path("outputs")]
     write_up = Path(options["--write-up"]) if "--write-up" in options else None
     written = build(named, out, write_up=write_up, progress=_progress, jobs=_jobs(named))
     for warning in written.warnings:

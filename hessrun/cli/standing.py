@@ -7,6 +7,7 @@ from pathlib import Path
 from hessrun.cli.arguments import parse
 from hessrun.cli.outcomes import JobOutcome
 from hessrun.cli.summary import print_table
+from hessrun.cli.taken import runs_taken
 from hessrun.cli.watching import split, watch
 from hessrun.errors import RecordError
 from hessrun.record import Run, find_runs, read_run
@@ -22,11 +23,10 @@ def status(arguments: Sequence[str]) -> int:
     """
     seconds, words = split(arguments)
     _, paths = parse(words, verb="status", options=("--watch",))
-    if not paths and not Path("outputs").is_dir():
-        raise RecordError("outputs: there is no such folder; run something first, or name a folder of runs.")
+    runs_taken(paths)  # said at once, where there are none
 
     def look() -> list[JobOutcome]:
-        found = [standing(folder) for folder in find_runs(paths or ["outputs"])]
+        found = [standing(folder) for folder in find_runs(runs_taken(paths))]
         return sorted(found, key=lambda outcome: outcome.name.startswith(_TRIAL))
 
     if seconds is None:

@@ -76,6 +76,7 @@ WRONG = [
     ("log_every=0", "log_every=0"),
     ("progress=loud", "auto, on, off"),
     ("force=maybe", "force"),
+    ("schedule=cosine", "schedule: is a part of some optimizers: write schedule@optimizer.schedule=NAME"),
     ("on_error=panic", "continue, stop"),
     ("outputs=", "outputs"),
     ("experiment=edge_of_stabilty", "edge_of_stability"),
