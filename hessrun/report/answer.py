@@ -32,7 +32,12 @@ def conclusion(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
             paragraphs.append(f"The records {words} {plural(len(found), 'further assertion')}: {statements}.")
     found = [claim for claim in claims if claim.id == "lbfgs_over_bfgs" and claim.numbers]
     if found:
-        paragraphs.append(f"L-BFGS outperforms BFGS by {lbfgs_sentence(claims)}")
+        claim = found[0]
+        open_end = {
+            Verdict.NOT_ENOUGH_DATA: "By the clock the records leave open whether L-BFGS outperforms BFGS; it does by ",
+            Verdict.CONTRADICTED: "By the clock L-BFGS does not outperform BFGS in the records; it does by ",
+        }.get(claim.verdict, "L-BFGS outperforms BFGS by ")
+        paragraphs.append(f"{open_end}{lbfgs_sentence(claims)}")
     return paragraphs
 
 
@@ -45,7 +50,7 @@ def _answer(claims: Sequence[Claim], axis: str) -> str | None:
         f"{HOWS[axis]}, do Hessian methods train faster? {_WORDS[claim.verdict]}: significantly faster in "
         f"{n['faster']:.0f} and slower in {n['slower']:.0f} of {plural(int(n['comparisons']), 'comparison')} on "
         f"{plural(int(n['problems']), 'problem')}, and on {n['problems_with_a_faster_one']:.0f} of them at least one "
-        "Hessian method beat the baseline."
+        "Hessian method beat the cheapest first-order one."
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hessrun.report.answer import FASTER, HOWS, conclusion, lbfgs_sentence
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.comparisons import Compared, beside_baseline
+from hessrun.report.comparisons import Compared, beside_cheapest
 from hessrun.report.drift import DRIFT, gradient_equivalents, is_concurrent, is_drifting
 from hessrun.report.groups import Entry, Group, end_word
 from hessrun.report.numbers import (
@@ -117,36 +117,40 @@ def _firsts(entries: Sequence[Entry], target: float) -> list[str]:
 
 
 def _faster(groups: Sequence[Group], claims: Sequence[Claim], axis: str) -> str | None:
-    """Hessian methods beside the baseline by one axis, over all problems."""
-    found = [c for group in groups for c in beside_baseline(group, axis)]
+    """Hessian methods beside the cheapest first-order one by one axis, over all problems."""
+    found = [c for group in groups for c in beside_cheapest(group, axis)]
     if not found:
         return None
-    known = [c for c in found if not math.isnan(c.found.ratio)]
-    ahead = [c for c in known if c.found.ratio < 1]
-    behind = [c for c in known if c.found.ratio > 1]
+    ahead, behind = [c for c in found if c.found.is_ahead], [c for c in found if c.found.is_behind]
     problems, titles = {c.group.title for c in found}, short_titles(groups)
     text = (
         f"{HOWS[axis]}, {len(ahead)} of {plural(len(found), 'comparison')} of a Hessian method with the first-order "
-        f"baseline, on {plural(len(problems), 'problem')}, went to the Hessian method in the median"
+        f"method that took the fewest {AXES[axis]}, on {plural(len(problems), 'problem')}, went to the Hessian method "
+        "in the median"
     )
     if ahead:
-        best = min(ahead, key=lambda c: c.found.ratio)
+        best = min(ahead, key=lambda c: c.found.high)
         text += f", at best {best.mine.label} on {titles[best.group.title]} ({_cost_words(best)})"
     if behind:
-        worst = max(behind, key=lambda c: c.found.ratio)
-        text += f", and {len(behind)} to the baseline"
+        worst = max(behind, key=lambda c: c.found.low)
+        text += f", and {len(behind)} to the first-order method"
         text += f", at worst {worst.mine.label} on {titles[worst.group.title]} ({_cost_words(worst)})"
-    text += "."
+    level = len(found) - len(ahead) - len(behind)
+    text += f"; {level} {'is' if level == 1 else 'are'} level or left open by the budgets." if level else "."
     verdicts = [claim for claim in claims if claim.id == FASTER[axis] and claim.numbers]
     return " ".join([text, *(claim.evidence for claim in verdicts)])
 
 
 def _cost_words(found: Compared) -> str:
-    if found.found.ratio == 0:
-        return f"the baseline missed the target in the median of {plural(found.found.pairs, 'seed')}"
-    if math.isinf(found.found.ratio):
+    low, high = found.found.low, found.found.high
+    if high == 0:
+        return f"{found.other.label} missed the target in the median of {plural(found.found.pairs, 'seed')}"
+    if math.isinf(low):
         return f"it missed the target in the median of {plural(found.found.pairs, 'seed')}"
-    text = f"{ratio_words(found.found.ratio)} times the {AXES[found.axis]}"
+    times = ratio_words(low) if low == high else f"at most {ratio_words(high)}"
+    if low != high and (low > 1 or math.isinf(high)):
+        times = f"at least {ratio_words(low)}"
+    text = f"{times} times the {AXES[found.axis]} of {found.other.label}"
     if found.found.interval is not None and all(map(math.isfinite, found.found.interval)):
         low, high = found.found.interval
         text += f", 95% interval {ratio_words(low)} to {ratio_words(high)}"

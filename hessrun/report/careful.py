@@ -49,7 +49,8 @@ def cautions(groups: Sequence[Group], runs: Sequence[Run]) -> list[str]:
 def _of_group(group: Group) -> list[str]:
     lines = []
     if group.runs and all(run.state == "diverged" for run in group.runs):
-        lines.append(f"{group.title}: all of {plural(len(group.runs), 'run')} diverged; nothing can be compared.")
+        who = "its 1 run" if len(group.runs) == 1 else f"all {len(group.runs)} runs"
+        lines.append(f"{group.title}: {who} diverged; nothing can be compared.")
     seeds = {str(run.manifest.get("seed")) for run in group.runs}
     if len(seeds) == 1:
         lines.append(f"{group.title}: 1 seed alone; no interval is given.")
@@ -57,7 +58,7 @@ def _of_group(group: Group) -> list[str]:
     if drifting:
         lines.append(
             f"{group.title}: in {plural(len(drifting), 'run')} the time of a reference gradient changed by more than "
-            f"{100 * DRIFT:g}% from start to end ({_names(drifting)}): their seconds mislead."
+            f"{100 * DRIFT:g}% from start to end ({_names(drifting)}): seconds mislead there."
         )
     beside = [run for run in group.runs if is_concurrent(run)]
     if beside:

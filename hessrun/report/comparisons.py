@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from hessrun.record import Run
 from hessrun.report.groups import Entry, Group, seed_of
 from hessrun.report.numbers import (
-    baseline,
     best_settings,
     contenders,
     cost_to_reach,
     paired,
     paired_costs,
+    reference,
     target_of,
 )
 from hessrun.report.statistics import (
@@ -30,8 +30,8 @@ from hessrun.report.statistics import (
 class Compared:
     """One method beside another on one problem, by one axis.
 
-    found: their costs, paired by seed; p: of its sign test, corrected by Holm over the `family` of tests: the
-    comparisons with enough seeds to decide anything. Of the others p is as it is.
+    found: their costs, paired by seed; p: of its sign test, corrected by Holm over the comparisons made together that
+    have enough seeds to decide anything. Of the others p is as it is.
     """
 
     group: Group
@@ -41,7 +41,6 @@ class Compared:
     target: float
     found: Comparison
     p: float
-    family: int
 
     @property
     def is_faster(self) -> bool:
@@ -77,14 +76,14 @@ def compared(
     tests = [i for i, (*_, found) in enumerate(made) if found.pairs >= SEEDS_FOR_CLAIMS]
     adjusted = dict(zip(tests, holm([made[i][-1].p for i in tests]), strict=True))
     return [
-        Compared(group, mine, other, axis, target, found, adjusted.get(i, found.p), len(tests))
+        Compared(group, mine, other, axis, target, found, adjusted.get(i, found.p))
         for i, (group, mine, other, target, found) in enumerate(made)
     ]
 
 
-def beside_baseline(group: Group, axis: str) -> list[Compared]:
-    """The Hessian methods of a problem beside its first-order baseline: one family of tests."""
-    base = baseline(group)
+def beside_cheapest(group: Group, axis: str) -> list[Compared]:
+    """The Hessian methods of a problem beside its cheapest first-order one by that axis: one family of tests."""
+    base = reference(group, axis)
     if base is None:
         return []
     return compared(((group, entry, base) for entry in contenders(group) if entry.is_hessian_method), axis)

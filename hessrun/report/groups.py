@@ -31,7 +31,9 @@ _WHERE_DATA_LIE = ("data_dir", "source", "root", "path")
 def column(run: Run, name: str) -> Array:
     """A column of a run's trace, [rows]; nan where a row lacks it or holds no number. `passes` sums the four kinds."""
     if name == "passes":
-        return np.asarray(np.nansum([column(run, kind) for kind in PASSES], axis=0), dtype=float)
+        kinds = np.array([column(run, kind) for kind in PASSES])
+        # Rows that hold none of them do not say that nothing was spent.
+        return np.where(np.isnan(kinds).all(axis=0), np.nan, np.nansum(kinds, axis=0))
     if isinstance(run.trace, Rows):
         return run.trace.column(name)
     values = (row.get(name) for row in run.trace)
@@ -92,7 +94,8 @@ class Entry:
     def compared(self) -> tuple[Run, ...]:
         """The runs that comparisons go by: those that finished or diverged, else those cut short; no failed ones.
 
-        A run cut short at its start, or one that failed, would set a budget at which nobody has moved.
+        A run cut short at its start, or one that failed, would set a budget at which nobody has moved. Of a failure
+        nobody knows whether the method was its cause: it is told, and no miss.
         """
         ended = tuple(run for run in self.runs if run.state in ("finished", "diverged"))
         return ended or tuple(run for run in self.runs if run.state != "failed" and len(run.trace) > 1)

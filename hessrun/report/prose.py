@@ -29,6 +29,8 @@ from hessrun.report.tables import shown, statuses
 from hessrun.report.words import amount_of, listed, plural, ratio_words
 
 _TIE = 1e-9
+# Above so many methods a sentence names the ends alone.
+_FEW = 5
 _LEVEL = 0.005
 
 
@@ -102,9 +104,34 @@ def _equal_budgets(group: Group, base: Entry, others: list[Entry]) -> list[str]:
         amount = common_budget([base, *others], axis)
         if not amount > 0:
             continue
+        if len(others) > _FEW:
+            sentences.append(_many_beside(group, base, others, axis, amount))
+            continue
         parts = [_pair(group, e, base, axis, amount) for e in others]
         sentences.append(f"At {amount_of(amount, words)}, median training loss: {'; '.join(parts)}.")
     return sentences
+
+
+def _many_beside(group: Group, base: Entry, others: list[Entry], axis: str, amount: float) -> str:
+    """So many methods beside the baseline that a sentence on each would not be read: who is below, level and above."""
+    losses = {entry.label: median_loss_at(entry, axis, amount) for entry in others}
+    reference = median_loss_at(base, axis, amount)
+
+    def is_level(loss: float) -> bool:
+        are_finite = math.isfinite(loss) and math.isfinite(reference)
+        return _is_level(loss, reference, group.known_minimum) if are_finite else loss == reference
+
+    level = [label for label, loss in losses.items() if is_level(loss)]
+    text = f"At {amount_of(amount, AXES[axis])} {base.label} had a median training loss of {shown(reference)}"
+    for word, sign in (("lower", 1), ("higher", -1)):
+        found = {label: loss for label, loss in losses.items() if label not in level and sign * (reference - loss) > 0}
+        if found:
+            ends = [shown(end) for end in (min(found.values()), max(found.values()))]
+            span = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+            text += f"; {listed(found)} {'was' if len(found) == 1 else 'were'} {word} ({span})"
+    if level:
+        text += f"; {listed(level)} {'was' if len(level) == 1 else 'were'} within {100 * _LEVEL:g}% of it"
+    return text + "."
 
 
 def _steps_cost(base: Entry, others: list[Entry]) -> str | None:
@@ -240,8 +267,9 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
     word = "no" if not ahead else "yes" if len(ahead) == len(methods) else "in part"
     who = f" ({listed(ahead)})" if ahead else ""
     return (
-        f"{how}, {word}: at {amount_of(amount, AXES[axis])}, {len(ahead)} of {plural(len(methods), 'Hessian method')}"
-        f"{who} had a lower median training loss than {base.label}."
+        f"{how}, {word}: at {amount_of(amount, AXES[axis])}, {len(ahead)} of "
+        f"{plural(len(methods), 'Hessian method')}{who} had a median training loss lower by more than "
+        f"{100 * _LEVEL:g}% than {base.label}."
     )
 
 

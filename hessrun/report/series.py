@@ -53,7 +53,11 @@ def row_of_series(family: Sequence[Group]) -> str:
     shared = [group for group in ordered if len(comparable(group)) > 1]
     lowest = Counter(min(comparable(group), key=median_final_loss).name for group in shared)
     if not shared:
-        return f"{text} 1 optimizer ran alone on each."
+        names = listed(entry.name for group in ordered for entry in group.entries)
+        return f"{text}, 1 optimizer ({names}) ran alone on each."
+    if not any(map(is_a_comparison, shared)):
+        names = listed(dict.fromkeys(entry.name for group in ordered for entry in group.entries))
+        return f"{text}, no first-order method ran: {names} were timed, and not compared."
     text += f", {_most(lowest)} ended with the lowest training loss"
     firsts = [(words, _firsts(shared, axis)) for axis, words in AXES.items()]
     told = [f"{_most(counted)} in {words}" for words, counted in firsts if counted]

@@ -24,16 +24,12 @@ from hessrun.report.numbers import (
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, a header and rows of text; the name is that of its files.
-
-    in_page: the page shows it; where another of its tables holds the same rows, it does not.
-    """
+    """A caption, a header and rows of text; the name is that of its files."""
 
     name: str
     caption: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
-    in_page: bool = True
 
     def folds(self, index: int) -> bool:
         """The page shows the beginning of long cells of this column, and the rest when it is asked for."""

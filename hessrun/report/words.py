@@ -9,15 +9,16 @@ _PLAIN_STARTS = (
 )
 
 
-def plural(count: int, word: str) -> str:
-    """`1 seed`, `3 seeds`, `1,257 examples`."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+def plural(count: int, word: str, words: str | None = None) -> str:
+    """`1 seed`, `3 seeds`, `1,257 examples`; words: of several, where that is no `s` more."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {words or f'{word}s'}"
 
 
 def amount_of(amount: float, words: str) -> str:
     """`1 pass`, `2.5 passes`, `1 iteration`, `3 optimizer seconds`."""
     single = words.removesuffix("es") if words == "passes" else words.removesuffix("s")
-    return f"{shown(amount)} {single if amount == 1 else words}"
+    number = f"{amount:,.0f}" if 1e3 <= abs(amount) < 1e9 else shown(amount)
+    return f"{number} {single if amount == 1 else words}"
 
 
 def ratio_words(value: float) -> str:

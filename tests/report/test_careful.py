@@ -32,7 +32,7 @@ def test_one_seed_has_no_interval_and_two_have(tmp_path, write_run):
 def test_where_all_diverged_nothing_can_be_compared(tmp_path, write_run):
     for seed in (0, 1):
         write_run(tmp_path / "runs", "gd", seed, [1.0, 9.0], state="diverged", status="diverged")
-    assert any(line.endswith("all of 2 runs diverged; nothing can be compared.") for line in said(tmp_path))
+    assert any(line.endswith("all 2 runs diverged; nothing can be compared.") for line in said(tmp_path))
 
 
 @pytest.mark.parametrize(("end", "is_flagged"), [(1.1, False), (1.3, True), (0.7, True)])

@@ -43,7 +43,7 @@ def test_all_diverged(tmp_path, losses, write_run, text):
     paths = build([tmp_path / "runs"], tmp_path / "out")
     assert "has no answer" in text(paths)
     assert sum(": diverged (Because.)" in line for line in paths.warnings) == 2
-    assert any("all of 2 runs diverged" in line for line in paths.warnings)
+    assert any("all 2 runs diverged" in line for line in paths.warnings)
 
 
 @pytest.mark.usefixtures("without_figures")

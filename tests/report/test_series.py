@@ -44,7 +44,14 @@ def test_two_problems_and_problems_with_seeds_are_told_alone(make_run, groups_of
 def test_a_series_of_one_optimizer_has_nothing_to_compare(make_run, groups_of):
     groups = groups_of(on_quadratics(make_run, names=("newton",)))
     assert not any(map(is_a_comparison, groups))
-    assert row_of_series(groups).endswith("1 optimizer ran alone on each.")
+    assert row_of_series(groups).endswith(", 1 optimizer (newton) ran alone on each.")
+
+
+def test_a_series_without_a_first_order_method_has_no_winner(make_run, groups_of):
+    groups = groups_of(on_quadratics(make_run, names=("newton", "bfgs")))
+    said = row_of_series(groups)
+    assert "lowest" not in said
+    assert said.endswith(", no first-order method ran: bfgs and newton were timed, and not compared.")
 
 
 def test_the_discussion_leaves_a_series_to_its_sentence(tmp_path, make_run, groups_of):

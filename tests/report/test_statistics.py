@@ -13,8 +13,8 @@ from hessrun.report.statistics import (
     holm,
     is_faster,
     is_slower,
+    median_between,
     median_interval,
-    median_with_unknown,
     profiles,
     ratio,
     sign_test,
@@ -73,7 +73,7 @@ def test_a_comparison_counts_each_pair_once_and_swapping_swaps_wins_and_losses(f
     assert one.pairs == len(found)
     assert (one.wins, one.losses, one.ties) == (other.losses, other.wins, other.ties)
     assert one.p == other.p
-    assert (one.interval is None) == (len(found) < 2)
+    assert (one.interval is None) == (len(found) < 6)
     if one.interval is not None:
         assert one.interval[0] <= one.ratio <= one.interval[1]
 
@@ -87,13 +87,27 @@ def test_pairs_of_unknown_outcome_count_against_whichever_side_leads(known, unkn
     assert is_faster(found, found.p) is (unknown == 0)
     assert not is_slower(found, found.p)
     assert found.ratio == 0.5 if known > unknown else math.isnan(found.ratio)
+    assert found.is_ahead is (known > unknown)
+    assert not found.is_behind
 
 
-def test_a_median_with_unknown_values_has_the_widest_interval():
-    assert median_with_unknown([], 0) == pytest.approx((math.nan, None), nan_ok=True)
-    assert median_with_unknown([1.0, 1.0, 1.0], 2) == (1.0, (0.0, math.inf))
-    assert math.isnan(median_with_unknown([1.0, 2.0], 1)[0])
-    assert median_with_unknown([3.0, 1.0, 2.0], 0) == (2.0, median_interval([3.0, 1.0, 2.0]))
+def test_an_undecided_pair_leaves_bounds_that_still_tell_who_is_ahead():
+    found = compare([(1.0, 10.0), (1.0, 5.0), (1.0, 4.0), (1.0, 2.0)], undecided=1)
+    assert math.isnan(found.ratio)
+    assert (found.low, found.high) == (0.2, 0.25)
+    assert found.is_ahead
+    behind = compare([(4.0, 1.0), (5.0, 1.0), (6.0, 1.0)], undecided=1)
+    assert (behind.low, behind.high) == (4.5, 5.5)
+    assert behind.is_behind
+
+
+def test_a_median_between_bounds_has_the_widest_interval():
+    middle, interval = median_between([], [])
+    assert all(map(math.isnan, middle))
+    assert interval is None
+    assert median_between([1.0] * 4 + [0.0] * 2, [1.0] * 4 + [math.inf] * 2) == ((1.0, 1.0), (0.0, math.inf))
+    values = [3.0, 1.0, 2.0, 5.0, 4.0, 7.0]
+    assert median_between(values, values) == ((3.5, 3.5), median_interval(values))
 
 
 def test_misses_on_both_sides_are_ties_and_nan_takes_a_pair_out():
@@ -108,7 +122,7 @@ def test_faster_takes_eight_seeds_and_a_corrected_p_of_five_percent(seeds, p, sa
     assert not is_faster(compare([(2.0, 1.0)] * seeds), p)
 
 
-def test_the_interval_of_a_median_is_the_same_each_time_holds_it_and_needs_two_values():
+def test_the_interval_of_a_median_is_the_same_each_time_holds_it_and_needs_six_values():
     values = list(np.random.default_rng(1).normal(size=30))
     low, high = median_interval(values)
     assert (low, high) == median_interval(values[::-1])
@@ -116,9 +130,11 @@ def test_the_interval_of_a_median_is_the_same_each_time_holds_it_and_needs_two_v
     wider = median_interval(values, level=0.99)
     assert wider[0] <= low
     assert wider[1] >= high
-    assert median_interval([1.0]) is None
-    assert median_interval([2.0, 2.0]) == (2.0, 2.0)
-    assert median_interval([1.0, math.inf, math.inf])[1] == math.inf
+    # From the least to the greatest of n values the true median is missed 2^(1 - n) of the time: 6.25% for five.
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0], level=0.9) is not None
+    assert median_interval([2.0] * 6) == (2.0, 2.0)
+    assert median_interval([1.0] + [math.inf] * 5)[1] == math.inf
 
 
 def test_the_interval_covers_the_true_median_about_as_often_as_it_says():

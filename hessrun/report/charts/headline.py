@@ -1,4 +1,4 @@
-"""The answer in one figure: on every problem, what each method costs beside the first-order baseline."""
+"""The answer in one figure: on every problem, what each method costs beside the cheapest first-order one."""
 
 import math
 from collections import Counter
@@ -10,14 +10,14 @@ from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.charts.edges import Edges, Mark, dodged
 from hessrun.report.comparisons import Compared, compared
 from hessrun.report.groups import Group
-from hessrun.report.numbers import AXES, baseline, best_settings, median_cost
+from hessrun.report.numbers import AXES, best_settings, median_cost, reference
 from hessrun.report.titles import short_titles
 from hessrun.report.words import plural
 
 _RATIOS = {
-    "step": "iterations / the baseline's",
-    "seconds": "optimizer seconds / the baseline's",
-    "passes": "passes / the baseline's",
+    "step": "iterations / first order's",
+    "seconds": "optimizer seconds / first order's",
+    "passes": "passes / first order's",
 }
 
 
@@ -28,7 +28,7 @@ def headline(groups: Sequence[Group], name: str) -> Chart | None:
     and another method beside it.
     """
     found = {
-        axis: [(group, comparisons) for group in groups if (comparisons := _beside_baseline(group, axis))]
+        axis: [(group, comparisons) for group in groups if (comparisons := _beside_cheapest(group, axis))]
         for axis in AXES
     }
     if not found["step"]:
@@ -40,12 +40,14 @@ def headline(groups: Sequence[Group], name: str) -> Chart | None:
     panels = [
         _panel(axis, found[axis], offsets, labels, shows_names=index == 0) for index, axis in enumerate(AXES)
     ]  # fmt: skip
-    bases = list(dict.fromkeys(c.other.name for _, comparisons in found["step"] for c in comparisons))
+    every = [c for made in found.values() for _, comparisons in made for c in comparisons]
+    bases = list(dict.fromkeys(c.other.name for c in every))
     caption = (
-        f"Cost to reach each problem's target beside its best first-order method ({', '.join(bases)}): 1 is as much, "
-        "to the left is cheaper. Medians of ratios paired by seed, with 95% bootstrap intervals. A triangle at the "
-        "right edge is a method that misses the target in the median, at the left one a baseline that does; where both "
-        "do, or a budget ended too early to tell, nothing is drawn."
+        f"Cost to reach each problem's target beside the first-order method ({', '.join(bases)}) that reached it at "
+        "the least cost, in each panel: 1 is as much, to the left is cheaper. Medians of ratios paired by seed, with "
+        "95% bootstrap intervals from six seeds on. A triangle at the right edge is a method that misses the target in "
+        "the median, at the left one a first-order method that does; where a budget ended too early to tell the ratio, "
+        "its bound nearer to 1 is drawn, and nothing where that is not known, or both miss."
     )
     if len(methods) < len(ran):
         caption += f" Of {len(ran)} methods, those that ran on half of the problems or more."
@@ -58,9 +60,9 @@ def shared_label(groups: Sequence[Group], name: str) -> str:
     return name if name in labels else labels[0]
 
 
-def _beside_baseline(group: Group, axis: str) -> list[Compared]:
-    """The best settings of each method that is not first-order beside the baseline."""
-    base = baseline(group)
+def _beside_cheapest(group: Group, axis: str) -> list[Compared]:
+    """The best settings of each method that is not first-order beside the cheapest one that is."""
+    base = reference(group, axis)
     if base is None:
         return []
     others = [entry for entry in best_settings(group).values() if not entry.is_first_order]
@@ -76,26 +78,33 @@ def _panel(
     shows_names: bool,
 ) -> Panel:
     comparisons = [c for _, made in found for c in made if c.mine.name in offsets and _is_known(c)]
-    edges = Edges.around([1.0, *(c.found.ratio for c in comparisons)])
+    edges = Edges.around([1.0, *map(_ratio, comparisons)])
     titles = short_titles([group for group, _ in found])
     rows = {group.title: len(found) - 1 - index for index, (group, _) in enumerate(found)}
     series: list[Series] = []
     for method, offset in offsets.items():
         marks = [
-            Mark(rows[c.group.title] + offset, c.found.ratio, c.found.interval, hover=_hover(c, titles))
+            Mark(rows[c.group.title] + offset, _ratio(c), c.found.interval, hover=_hover(c, titles))
             for c in comparisons
             if c.mine.name == method
         ]
         series += edges.series(method, labels[method], marks)
-    one = Series("the baseline", "", np.ones(2), np.array([-0.6, len(found) - 0.4]), dash="solid")
+    one = Series("first order", "", np.ones(2), np.array([-0.6, len(found) - 0.4]), dash="solid")
     names = tuple(titles[group.title] if shows_names else "" for group, _ in reversed(found))
     return Panel((one, *series), _RATIOS[axis], "", x_scale="log", y_names=names)
 
 
 def _is_known(c: Compared) -> bool:
-    """A ratio of two costs that are infinite in the median says nothing, nor does one that budgets leave open."""
+    """A ratio of two costs that are infinite in the median says nothing, nor does one on either side of 1."""
     both_miss = all(math.isinf(median_cost(entry, c.target, c.axis)) for entry in (c.mine, c.other))
-    return not both_miss and not math.isnan(c.found.ratio)
+    return not both_miss and not math.isnan(_ratio(c))
+
+
+def _ratio(c: Compared) -> float:
+    """The median ratio, or of its bounds the one nearer to 1; nan where they lie on either side of it."""
+    if c.found.is_ahead:
+        return c.found.high
+    return c.found.low if c.found.is_behind else c.found.ratio
 
 
 def _hover(c: Compared, titles: dict[str, str]) -> str:

@@ -68,7 +68,8 @@ def seconds_per_late_step(run: Run) -> float:
     steps, seconds = known(run, "step", "seconds")
     if steps.size < 2:
         return math.nan
-    middle = max(1, steps.size // 2) if steps.size > 2 else 0
+    # By steps, not by rows: a compact record has fewer of the later ones.
+    middle = max(1, int(np.searchsorted(steps, steps[-1] / 2))) if steps.size > 2 else 0
     return float((seconds[-1] - seconds[middle]) / (steps[-1] - steps[middle]))
 
 
@@ -160,7 +161,7 @@ def _step_cost(groups: Sequence[Group], expected: _Expected, correction: str) ->
     evidence = (
         f"From n = {mine.n[mine.top][0]:,.0f} to {mine.n[-1]:,.0f} the seconds per iteration grow as n^{power:.2f} "
         f"(at the top {mine.seconds[-1]:.3g} s) and the bytes it keeps between steps as n^{memory:.2f} "
-        f"({mine.bytes[-1]:.4g} bytes)."
+        f"({_size(mine.bytes[-1])})."
     )
     within = expected.low <= power <= expected.high
     verdict = Verdict.SUPPORTED if within else Verdict.CONTRADICTED
@@ -176,7 +177,7 @@ def _step_cost(groups: Sequence[Group], expected: _Expected, correction: str) ->
         numbers={"exponent": power, "memory_exponent": memory, "n": mine.n[-1], "seconds": mine.seconds[-1]},
         interval=mine.interval(),
         runs=folders(mine.runs),
-        chart=_chart(every) if expected is _NEWTON else None,
+        chart=_chart(every),
     )
 
 
@@ -199,13 +200,28 @@ def lbfgs_step_cost(groups: Sequence[Group]) -> Claim:
     return _step_cost(groups, _LBFGS, "O(m n) with m pairs kept: linear in n at a fixed m.")
 
 
+def _duration(seconds: float) -> str:
+    """`12 s`, `3.1 hours`, `57 days`."""
+    for unit, length in (("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _size(count: float) -> str:
+    """`20.6 kB`, `2.08 GB`: powers of a thousand."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if count >= 10**power:
+            return f"{count / 10**power:.3g} {unit}"
+    return f"{count:.0f} bytes"
+
+
 _LARGE = (1e5, 1e6)
 _HOUR = 3600.0
-_MEMORY = 64 * 2**30
 
 
 def newton_impractical(groups: Sequence[Group]) -> Claim:
-    """Extrapolated to n = 1e5, a dense Newton step takes over an hour or over 64 GiB."""
+    """Extrapolated to n = 1e5, a dense Newton step takes over an hour."""
     name = "newton_impractical"
     statement = "Newton's method is impractical for hundreds of thousands to millions of parameters."
     correction = "That holds for a dense Hessian; Newton-CG needs Hessian-vector products alone, and O(n) memory."
@@ -224,13 +240,14 @@ def newton_impractical(groups: Sequence[Group]) -> Claim:
     size = [item * n**2 for n in _LARGE]
     evidence = (
         f"Measured up to n = {mine.n[-1]:,.0f}, where a step took {mine.seconds[-1]:.3g} s. Extrapolated as "
-        f"n^{power:.2f}, it would take {seconds[0]:.2g} s at n = 100,000 and {seconds[1]:.2g} s at n = 1,000,000; the "
-        f"Hessian alone, n^2 numbers of {item} bytes, would take {size[0] / 2**30:.3g} and {size[1] / 2**30:,.0f} GiB."
+        f"n^{power:.2f}, it would take {_duration(seconds[0])} at n = 100,000 and {_duration(seconds[1])} at "
+        f"n = 1,000,000; the Hessian alone, n^2 numbers of {item} bytes, would take {size[0] / 2**30:.3g} and "
+        f"{size[1] / 2**30:,.0f} GiB."
     )
     return Claim(
         name,
         statement,
-        Verdict.SUPPORTED if seconds[0] > _HOUR or size[0] > _MEMORY else Verdict.CONTRADICTED,
+        Verdict.SUPPORTED if seconds[0] > _HOUR else Verdict.CONTRADICTED,
         evidence,
         correction,
         numbers={"seconds_1e5": seconds[0], "seconds_1e6": seconds[1], "bytes_1e5": size[0], "bytes_1e6": size[1]},

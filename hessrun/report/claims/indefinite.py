@@ -10,11 +10,11 @@ from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.records import NEAR, folders, is_near_minimum, lacking
 from hessrun.report.groups import Group, seed_of
-from hessrun.report.statistics import median_interval, sign_test
+from hessrun.report.statistics import SIGNIFICANCE, median_interval, sign_test
 from hessrun.report.titles import short_titles
 from hessrun.report.words import plural
 
-_STARTS = 3
+_STARTS = 6
 _MOST = 0.75
 _NO_SPECTRUM = "0 spectra of a whole Hessian are recorded."
 
@@ -122,7 +122,7 @@ def negative_share_falls(groups: Sequence[Group]) -> Claim:
         f"{plural(len(changes), 'start')}, from {start:.3g}% to {end:.3g}% in the median (sign test p = {p:.2g})."
     )
     verdict = Verdict.NOT_ENOUGH_DATA
-    if len(changes) >= _STARTS and fell >= _MOST * len(changes):
+    if p <= SIGNIFICANCE and fell >= _MOST * len(changes):
         verdict = Verdict.SUPPORTED
     elif len(changes) >= _STARTS and 2 * fell <= len(changes):
         verdict = Verdict.CONTRADICTED
@@ -188,14 +188,15 @@ def condition_number_formula(groups: Sequence[Group]) -> Claim:
         "matrix is positive definite. Eigenvalues within the noise floor are zero as far as can be told, and left out "
         "here."
     )
-    exact = [(run, s) for _, run, spectra in _probed(groups) for s in spectra if s.kind == "exact"]
+    of_losses = [group for group in groups if group.n_examples > 1]
+    exact = [(run, s) for _, run, spectra in _probed(of_losses) for s in spectra if s.kind == "exact"]
     if not exact:
-        return lacking(name, statement, "0 exact spectra are recorded.", correction=correction)
+        return lacking(name, statement, "0 exact spectra of a training loss are recorded.", correction=correction)
     quotients = [float(s.largest[0] / s.smallest[0]) for _, s in exact if s.is_indefinite and s.largest[0] > 0]
     lowest = f" (down to {min(quotients):.3g})" if quotients else ""
     evidence = (
-        f"In {len(quotients)} of {len(exact)} exact spectra lambda_max / lambda_min is negative{lowest}, which no "
-        "condition number is."
+        f"In {len(quotients)} of {plural(len(exact), 'exact spectrum', 'exact spectra')} of training losses "
+        f"lambda_max / lambda_min is negative{lowest}, which no condition number is."
     )
     return Claim(
         name,

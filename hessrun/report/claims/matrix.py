@@ -24,6 +24,8 @@ from hessrun.report.words import plural
 _ROUNDING = 1e4  # times the machine epsilon
 _FALLS = 0.5
 _ROWS = 6
+_RUNS = 3
+_CLOSE = 0.5
 
 
 def _diagnosed(groups: Sequence[Group], name: str, *others: str) -> list[tuple[Entry, Run, tuple[Array, ...]]]:
@@ -113,15 +115,20 @@ def bfgs_positive_definite(groups: Sequence[Group]) -> Claim:
     )
 
 
-def _falling(groups: Sequence[Group], name: str, statement: str, column: str, words: str, correction: str) -> Claim:
-    """A column whose median over the last third of a run is below half that of its first third, in the median run."""
+def _falling(
+    groups: Sequence[Group], name: str, statement: str, column: str, words: str, correction: str, *, most: float
+) -> Claim:
+    """A column whose median over the last third of a run is below half that of its first third, in the median run.
+
+    most: what it may be at the end. Fewer runs than three decide nothing.
+    """
     every = [(entry, run, values) for entry, run, values in _diagnosed(groups, column) if values[1].size >= _ROWS]
     found = [(entry, run, values) for entry, run, values in every if is_near_minimum(run)]
-    if not found:
+    if len(found) < _RUNS:
         what = (
             f"{plural(len(every), 'run')} of BFGS {'holds' if len(every) == 1 else 'hold'} {_ROWS} rows of the column "
-            f"{column} (optimizer.diagnose=true), and 0 of them came near a minimum: to {NEAR:g} of the first "
-            "gradient norm."
+            f"{column} (optimizer.diagnose=true), and {len(found)} of them came near a minimum, to {NEAR:g} of the "
+            f"first gradient norm: it takes {_RUNS}."
         )
         return lacking(name, statement, what, correction=correction)
 
@@ -149,7 +156,7 @@ def _falling(groups: Sequence[Group], name: str, statement: str, column: str, wo
     return Claim(
         name,
         statement,
-        Verdict.SUPPORTED if ratio < _FALLS else Verdict.CONTRADICTED,
+        Verdict.SUPPORTED if ratio < _FALLS and float(np.median(ends)) <= most else Verdict.CONTRADICTED,
         evidence,
         correction,
         numbers={"ratio": ratio, "start": float(np.median(starts)), "end": float(np.median(ends)), "runs": len(found)},
@@ -167,15 +174,15 @@ def bfgs_dennis_more(groups: Sequence[Group]) -> Claim:
         "steps alone (Dennis and Moré, 1974)."
     )
     words = "|(A - B) p| / |B p|"
-    return _falling(groups, "bfgs_dennis_more", statement, "direction_error", words, correction)
+    return _falling(groups, "bfgs_dennis_more", statement, "direction_error", words, correction, most=math.inf)
 
 
 def bfgs_close(groups: Sequence[Group]) -> Claim:
-    """|H_(k+1) - H_k|_F / |H_k|_F falls over a run."""
+    """|H_(k+1) - H_k|_F / |H_k|_F falls over a run, to less than a half."""
     statement = "BFGS's matrix stays close to its predecessor."
     correction = (
         "The update is the nearest matrix in a weighted norm, under symmetry and the secant equation; nothing bounds "
         "how near that is, and the weighted norm does not make it positive definite."
     )
     words = "the relative change of H in a step"
-    return _falling(groups, "bfgs_close", statement, "matrix_change", words, correction)
+    return _falling(groups, "bfgs_close", statement, "matrix_change", words, correction, most=_CLOSE)

@@ -1,7 +1,7 @@
 """How fast methods converge near a minimum: Newton quadratically, gradient descent linearly, BFGS superlinearly."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,17 +12,16 @@ from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.records import (
     DENSE_NEWTON,
     GRADIENT_DESCENT,
-    entries_named,
     folders,
     interval_over,
     is_plain,
     known,
     lacking,
-    power,
     precision,
     spread_words,
 )
 from hessrun.report.groups import Array, Entry, Group
+from hessrun.report.numbers import comparable
 from hessrun.report.statistics import slope
 from hessrun.report.words import plural
 
@@ -44,6 +43,7 @@ class Tail:
 
     run: Run
     entry: Entry
+    problem: str
     steps: Array
     now: Array
     then: Array
@@ -71,16 +71,18 @@ class Tail:
 
     @property
     def decay(self) -> float:
-        """The exponent in k of 1 - e_(k+1) / e_k, from the two halves of the tail; nan where the norm rises in one."""
+        """The exponent in k of 1 - e_(k+1) / e_k, from the two halves of the tail; -inf where the norm rises in one."""
         middle = len(self.now) // 2
         halves = [(self.steps[part], self.now[part], self.then[part]) for part in (slice(middle), slice(middle, None))]
         falls = [1 - float(np.exp(np.mean(np.log(then / now)))) for _, now, then in halves]
         if min(falls) <= 0:
-            return math.nan
+            return -math.inf
         return float(np.log(falls[1] / falls[0]) / np.log(halves[1][0].mean() / halves[0][0].mean()))
 
 
-def tail(run: Run, entry: Entry, pairs: int = _PAIRS, *, half: bool = False, near: float = _NEAR) -> Tail | None:
+def tail(
+    run: Run, entry: Entry, problem: str, pairs: int = _PAIRS, *, half: bool = False, near: float = _NEAR
+) -> Tail | None:
     """The last `pairs` pairs above 100 eps |g0|, or with `half` the last half of all, if that is more.
 
     None where the run did not come near its minimum, or did not log that many consecutive steps.
@@ -94,14 +96,22 @@ def tail(run: Run, entry: Entry, pairs: int = _PAIRS, *, half: bool = False, nea
     first = last - 1 - count
     if first < 0 or norms[last - 1] > near * norms[0] or np.any(np.diff(steps[first:last]) != 1):
         return None
-    return Tail(run, entry, steps[first + 1 : last], norms[first : last - 1], norms[first + 1 : last])
+    return Tail(run, entry, problem, steps[first + 1 : last], norms[first : last - 1], norms[first + 1 : last])
 
 
 def _tails(groups: Sequence[Group], names: Sequence[str], pairs: int = _PAIRS) -> list[Tail]:
     """The ends of the runs that came very near their minimum: farther off, a superlinear method need not show it."""
-    runs = [(run, entry) for _, entry in entries_named(groups, *names) for run in entry.compared]
-    ends = [tail(run, entry, pairs, near=_VERY_NEAR) for run, entry in runs if run.state != "diverged"]
+    ends = [tail(*found, pairs, near=_VERY_NEAR) for found in _runs(groups, names)]
     return [end for end in ends if end is not None]
+
+
+def _runs(groups: Sequence[Group], names: Sequence[str]) -> list[tuple[Run, Entry, str]]:
+    """The runs of these optimizers that did not diverge, each with its entry and its problem.
+
+    Those that comparisons go by: not the same path twice, with diagnoses and without.
+    """
+    entries = [(group.title, entry) for group in groups for entry in comparable(group) if entry.name in names]
+    return [(run, entry, title) for title, entry in entries for run in entry.compared if run.state != "diverged"]
 
 
 def _chart(name: str, caption: str, tails: Sequence[Tail]) -> Chart:
@@ -126,9 +136,29 @@ def _lack(what: str, pairs: int, near: float = _NEAR) -> str:
     )
 
 
-def _each(values: dict[str, float]) -> str:
-    """`1.97 (linear-digits), 1.65 (mlp-wine)`."""
-    return ", ".join(f"{value:.3g} ({title})" for title, value in values.items())
+def _each(values: dict[str, float], digits: int = 3) -> str:
+    """`1.97 (linear-digits), 1.65 (mlp-wine)`, or of one problem `1.97`."""
+    if len(values) == 1:
+        return f"{next(iter(values.values())):.{digits}g}"
+    return ", ".join(f"{value:.{digits}g} ({title})" for title, value in values.items())
+
+
+def _by_problem(tails: Sequence[Tail], of: Callable[[Tail], float]) -> dict[str, float]:
+    """By problem the median over runs of a number of their tails."""
+    return {title: float(np.median([of(end) for end in ends])) for title, ends in _sorted(tails).items()}
+
+
+def _sorted(tails: Sequence[Tail]) -> dict[str, list[Tail]]:
+    found: dict[str, list[Tail]] = {}
+    for end in tails:
+        found.setdefault(end.problem, []).append(end)
+    return found
+
+
+def _interval(tails: Sequence[Tail], of: Callable[[Tail], float]) -> tuple[float, float] | None:
+    """Of the median over the runs of one problem; None where there are several, which are no repetitions."""
+    one_problem = len(_sorted(tails)) == 1
+    return interval_over([end.run for end in tails], [of(end) for end in tails]) if one_problem else None
 
 
 def newton_order(groups: Sequence[Group]) -> Claim:
@@ -139,13 +169,10 @@ def newton_order(groups: Sequence[Group]) -> Claim:
         "to a minimum with a positive definite, Lipschitz continuous Hessian (Nocedal and Wright, 2006, Theorem 3.5); "
         "O(theta^2) is no order of convergence."
     )
-    by_problem = {g.title: [end for end in _tails([g], DENSE_NEWTON) if np.all(end.then < end.now)] for g in groups}
-    by_problem = {title: tails for title, tails in by_problem.items() if tails}
-    tails = [end for ends in by_problem.values() for end in ends]
+    tails = [end for end in _tails(groups, DENSE_NEWTON) if np.all(end.then < end.now)]
     if not tails:
         return lacking(name, statement, _lack("Newton's method", _PAIRS, _VERY_NEAR), correction=correction)
-    medians = {title: float(np.median([end.order for end in ends])) for title, ends in by_problem.items()}
-    orders = [end.order for end in tails]
+    medians, orders = _by_problem(tails, lambda end: end.order), [end.order for end in tails]
     reached = sum(order >= _NEWTON_ORDER for order in medians.values())
     each = f", by problem {_each(medians)}" if len(medians) > 1 else ""
     evidence = (
@@ -165,7 +192,7 @@ def newton_order(groups: Sequence[Group]) -> Claim:
             "runs": len(tails),
         }
         | {f"order: {title}": order for title, order in medians.items()},
-        interval=interval_over([end.run for end in tails], orders),
+        interval=_interval(tails, lambda end: end.order),
         runs=folders([end.run for end in tails]),
         chart=_chart("newton-order", f"Gradient norms of consecutive steps of Newton's method. {evidence}", tails),
     )
@@ -179,44 +206,49 @@ def gradient_descent_order(groups: Sequence[Group]) -> Claim:
         "constant rate r = (kappa - 1) / (kappa + 1). O(theta) is no order of convergence, and the write-up's update "
         "lacks the learning rate: theta_(i+1) = theta_i - lr grad L(theta_i)."
     )
-    runs = [(run, entry) for _, entry in entries_named(groups, *GRADIENT_DESCENT) for run in entry.compared]
-    ends = [tail(run, entry, _LONG, half=True) for run, entry in runs if is_plain(run) and run.state != "diverged"]
+    ends = [tail(*found, _LONG, half=True) for found in _runs(groups, GRADIENT_DESCENT) if is_plain(found[0])]
     tails = [end for end in ends if end is not None]
     if not tails:
         return lacking(name, statement, _lack("plain gradient descent", _LONG), correction=correction)
-    orders, rates = [end.order for end in tails], [end.rate for end in tails]
-    order, rate = float(np.median(orders)), float(np.median(rates))
-    decay = float(np.median([0.0 if math.isnan(end.decay) else end.decay for end in tails]))
-    speeding = float(np.median([end.speeding for end in tails]))
-    is_linear = _LINEAR[0] <= order <= _LINEAR[1] and rate < 1 and decay > _SUBLINEAR and speeding < _SPEEDING
+    orders, rates, decays, gains = (
+        _by_problem(tails, of)
+        for of in (lambda end: end.order, lambda end: end.rate, lambda end: end.decay, lambda end: end.speeding)
+    )
+    linear = [title for title in orders if _is_linear(orders[title], rates[title], decays[title], gains[title])]
+    told = {title: round(decay, 2) + 0.0 for title, decay in decays.items() if math.isfinite(decay)}
+    changing = f", and 1 minus that factor changes with the steps k as k to the power {_each(told)}" if told else ""
     evidence = (
-        f"The order of convergence is {spread_words(orders)}; a step multiplies the gradient norm by {rate:.4g}, and "
-        f"1 minus that factor changes over the steps k as k^{power(decay)} (0 is linear, -1 sublinear)."
+        f"The order of convergence is {spread_words([end.order for end in tails])}; a step multiplies the gradient "
+        f"norm by {_each(rates, 4)}{changing} (0 is linear, -1 sublinear): linear on {len(linear)} of "
+        f"{plural(len(orders), 'problem')}."
     )
     return Claim(
         name,
         statement,
-        Verdict.SUPPORTED if is_linear else Verdict.CONTRADICTED,
+        Verdict.SUPPORTED if 2 * len(linear) > len(orders) else Verdict.CONTRADICTED,
         evidence,
         correction,
-        numbers={"order": order, "rate": rate, "decay": decay, "speeding": speeding, "runs": len(tails)},
-        interval=interval_over([end.run for end in tails], orders),
+        numbers={"order": float(np.median([end.order for end in tails])), "runs": len(tails), "linear": len(linear)}
+        | {f"rate: {title}": rate for title, rate in rates.items()}
+        | {f"decay: {title}": decay for title, decay in decays.items()},
+        interval=_interval(tails, lambda end: end.order),
         runs=folders([end.run for end in tails]),
         chart=_chart("gradient-descent-order", f"Consecutive gradient norms of gradient descent. {evidence}", tails),
     )
+
+
+def _is_linear(order: float, rate: float, decay: float, speeding: float) -> bool:
+    return _LINEAR[0] <= order <= _LINEAR[1] and rate < 1 and decay > _SUBLINEAR and speeding < _SPEEDING
 
 
 def bfgs_order(groups: Sequence[Group]) -> Claim:
     """BFGS converges superlinearly: a step near the minimum gains ever more."""
     name, statement = "bfgs_order", "BFGS converges superlinearly near a minimum."
     correction = "The write-up names no order for BFGS: it is superlinear (Dennis and Moré, 1974)."
-    by_problem = {g.title: _tails([g], ("bfgs",), _BFGS_PAIRS) for g in groups}
-    by_problem = {title: tails for title, tails in by_problem.items() if tails}
-    tails = [end for ends in by_problem.values() for end in ends]
+    tails = _tails(groups, ("bfgs",), _BFGS_PAIRS)
     if not tails:
         return lacking(name, statement, _lack("BFGS", _BFGS_PAIRS, _VERY_NEAR), correction=correction)
-    medians = {title: float(np.median([end.speeding for end in ends])) for title, ends in by_problem.items()}
-    gains = [end.speeding for end in tails]
+    medians, gains = _by_problem(tails, lambda end: end.speeding), [end.speeding for end in tails]
     reached = sum(gain >= _SPEEDING for gain in medians.values())
     verdict = Verdict.NOT_ENOUGH_DATA  # a gain between the two may be the way to the asymptotic one
     if 2 * reached >= len(medians):
@@ -235,7 +267,7 @@ def bfgs_order(groups: Sequence[Group]) -> Claim:
         evidence,
         correction,
         numbers={"gain": float(np.median(gains)), "least": min(gains), "greatest": max(gains), "runs": len(tails)},
-        interval=interval_over([end.run for end in tails], gains),
+        interval=_interval(tails, lambda end: end.speeding),
         runs=folders([end.run for end in tails]),
         chart=_chart("bfgs-order", f"Gradient norms of consecutive steps of BFGS. {evidence}", tails),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.faster import open_words, typical_ratio, typical_words, verdict_of
+from hessrun.report.claims.faster import open_words, typical_numbers, typical_ratio, typical_words, verdict_of
 from hessrun.report.claims.records import folders, lacking
 from hessrun.report.comparisons import Compared, compared, couples
 from hessrun.report.groups import Group, column
@@ -52,7 +52,7 @@ def dfp_versus_bfgs(groups: Sequence[Group]) -> Claim:
         verdict_of(decisive),
         evidence,
         correction,
-        numbers={"ratio": typical, "problems": len(decisive), "faster": faster, "slower": slower},
+        numbers={**typical_numbers(typical), "problems": len(decisive), "faster": faster, "slower": slower},
         interval=interval if len(decisive) > 1 else decisive[0].found.interval,
         runs=folders([run for c in decisive for run in c.runs]),
     )

@@ -23,7 +23,7 @@ function showSpectra(figure) {
     range.max = run.probes.length - 1;
     const probe = run.probes[Number(range.value)];
     const colour = looks[run.entry].colour;
-    const negative = probe.negative === null ? "" : `, ${probe.negative} of ${probe.n} eigenvalues below the noise floor`;
+    const negative = probe.negative === null ? "" : `, ${probe.negative} of ${probe.n} eigenvalues below minus the noise floor`;
     said.textContent = `step ${probe.step}${negative}`;
     range.setAttribute("aria-valuetext", said.textContent);
     const floor = probe.floor === null ? [] : [position(probe.floor, found.threshold)];

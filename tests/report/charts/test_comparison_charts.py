@@ -155,7 +155,7 @@ def test_settings_of_one_optimizer_are_one_method_of_the_headline(tmp_path, writ
     for lr, rate in ((0.1, 0.8), (0.5, 0.6)):
         write_run(tmp_path, "bfgs", 0, _losses(rate), lr=lr, spectra=False)
     panel = headline(_groups(tmp_path), "headline").panels[0]
-    assert [s.label for s in panel.series] == ["the baseline", "bfgs"]
+    assert [s.label for s in panel.series] == ["first order", "bfgs"]
 
 
 def test_edges_hold_what_is_never_reached():

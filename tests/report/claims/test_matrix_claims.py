@@ -44,10 +44,18 @@ def test_one_row_that_is_not_positive_definite_contradicts(diagnosed):
 @pytest.mark.parametrize(("test", "column"), [(bfgs_dennis_more, "direction_error"), (bfgs_close, "matrix_change")])
 def test_what_falls_and_what_does_not(diagnosed, test, column):
     falling, rising = [2.0**-k for k in range(ROWS)], [2.0**k for k in range(ROWS)]
-    claim = test(diagnosed(column, falling))
+    claim = test(diagnosed(column, falling, seeds=3))
     assert claim.verdict is Verdict.SUPPORTED
     assert claim.numbers["ratio"] == pytest.approx(2.0**-6)
     assert claim.chart is not None
-    assert test(diagnosed(column, rising)).verdict is Verdict.CONTRADICTED
-    assert test(diagnosed(column, falling, norms=[1.0] * ROWS)).verdict is Verdict.NOT_ENOUGH_DATA  # no minimum near
-    assert test(diagnosed(column, falling[:4], norms=NORMS[:4])).verdict is Verdict.NOT_ENOUGH_DATA
+    assert test(diagnosed(column, rising, seeds=3)).verdict is Verdict.CONTRADICTED
+    assert test(diagnosed(column, falling, seeds=2)).verdict is Verdict.NOT_ENOUGH_DATA  # two runs are too few
+    far = diagnosed(column, falling, norms=[1.0] * ROWS, seeds=3)  # from any minimum
+    assert test(far).verdict is Verdict.NOT_ENOUGH_DATA
+    assert test(diagnosed(column, falling[:4], norms=NORMS[:4], seeds=3)).verdict is Verdict.NOT_ENOUGH_DATA
+
+
+def test_a_matrix_that_changes_by_its_own_size_is_not_close_however_that_falls(diagnosed):
+    large = [1e4 * 2.0**-k for k in range(ROWS)]
+    assert bfgs_close(diagnosed("matrix_change", large, seeds=3)).verdict is Verdict.CONTRADICTED
+    assert bfgs_dennis_more(diagnosed("direction_error", large, seeds=3)).verdict is Verdict.SUPPORTED

@@ -25,7 +25,7 @@ def _geometric(rate, rows=400):
 )
 def test_newtons_order_is_the_exponent_of_the_errors(make_run, groups_of, order, verdict):
     rows = 5 if order > 1.5 else 10
-    runs = [make_run("newton", seed, norms=_powers(order, 0.09 + 0.001 * seed, rows)) for seed in range(3)]
+    runs = [make_run("newton", seed, norms=_powers(order, 0.09 + 0.001 * seed, rows)) for seed in range(6)]
     claim = newton_order(groups_of(runs))
     assert claim.verdict is verdict
     assert claim.numbers["order"] == pytest.approx(order, rel=1e-6)
@@ -84,8 +84,8 @@ def test_no_runs_at_all():
 def test_gradient_descent_with_a_constant_rate_is_linear(make_run, groups_of, rate):
     claim = gradient_descent_order(groups_of([make_run("gd", norms=_geometric(rate))]))
     assert claim.verdict is Verdict.SUPPORTED
-    assert claim.numbers["rate"] == pytest.approx(rate)
-    assert claim.numbers["decay"] == pytest.approx(0, abs=1e-6)
+    assert claim.numbers["rate: made"] == pytest.approx(rate)
+    assert claim.numbers["decay: made"] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,27 @@ def test_gradient_descent_with_a_constant_rate_is_linear(make_run, groups_of, ra
 )
 def test_gradient_descent_that_is_not_linear_contradicts(make_run, groups_of, norms):
     assert gradient_descent_order(groups_of([make_run("gd", norms=norms)])).verdict is Verdict.CONTRADICTED
+
+
+def test_gradient_descent_is_judged_on_each_problem(make_run, groups_of):
+    """Ten runs of one problem do not outvote the other, and no number is a median over both."""
+    linear = [make_run("gd", seed, norms=_geometric(0.9 + 0.001 * seed)) for seed in range(10)]
+    sublinear = [make_run("gd", norms=1.0 / np.arange(1, 400) ** 2, name=name) for name in ("two", "three")]
+    claim = gradient_descent_order(groups_of([*linear, *sublinear]))
+    assert claim.verdict is Verdict.CONTRADICTED
+    assert "linear on 1 of 3 problems" in claim.evidence
+    assert claim.numbers["rate: made"] == pytest.approx(0.9045, abs=1e-3)
+    assert claim.interval is None
+    alone = gradient_descent_order(groups_of(linear))
+    assert alone.verdict is Verdict.SUPPORTED
+    assert alone.interval is not None
+
+
+def test_a_run_that_was_recorded_twice_counts_once(make_run, groups_of):
+    norms = np.exp(-0.15 * np.arange(15) ** 2.0)
+    plain = [make_run("bfgs", norms=norms, settings={"diagnose": False})]
+    twin = [make_run("bfgs", norms=norms, settings={"diagnose": True})]
+    assert bfgs_order(groups_of([*plain, *twin])).numbers["runs"] == 1
 
 
 @pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"batch_size": 32}, {"schedule": {"_target_": "x.Cosine"}}])
