@@ -66,6 +66,18 @@ def test_the_parts_of_ones_own(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_network_of_ones_own(tmp_path: Path) -> None:
+    (own,) = [code for code in PYTHON if code.startswith("# nets.py")]
+    (tmp_path / "nets.py").write_text(own)
+    words = ["model._target_=nets.Net", "+model.width=50", "budget.iterations=2", "curvature=off"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hessrun", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (manifest,) = tmp_path.rglob("manifest.json")
+    assert '"n_parameters": 3760' in manifest.read_text()  # 64 * 50 + 50 + 50 * 10 + 10
+
+
 def test_the_suite_of_the_readme_expands() -> None:
     (suite,) = [text for text in YAML if "cells:" in text]
     assert len(expand(yaml.safe_load(suite), name="readme")) == 3 * (4 + 2 + 2) - 2

@@ -1,10 +1,11 @@
 """The command: `hessrun VERB ...` is dispatched here; everything else is Hydra's. Nothing heavy is imported."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from hessrun import ranks
-from hessrun.cli.outcomes import OUTCOMES
+from hessrun.cli.outcomes import OUTCOMES, SIGNAL_BASE
 from hessrun.cli.ranked import refuse_for_ranks, run_as_a_rank
 from hessrun.errors import HessrunError
 from hessrun.version import __version__
@@ -141,10 +142,10 @@ def _run(words: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"hessrun: {where}{error.strerror or error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         ranks.leave("interrupted")  # wherever it was: the others may be elsewhere
         print("hessrun: interrupted.", file=sys.stderr)
-        return 130
+        return SIGNAL_BASE + getattr(stop, "number", signal.SIGINT)
 
 
 def entry() -> None:

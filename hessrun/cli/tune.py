@@ -1,6 +1,7 @@
 """`hessrun tune NAME [overrides]`: each method of a suite gets the same number of trials over its own search space."""
 
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -68,7 +69,8 @@ def run_tuning(plan: Plan, *, show: bool) -> tuple[dict[str, Winner], int]:
         write_winners(plan.folder, plan.suite, list(winners.values()))
     except (Interrupted, KeyboardInterrupt) as stop:
         print(f"hessrun: interrupted; to go on from here: hessrun {shlex.join(OUTCOMES.command)}", file=sys.stderr)
-        return {}, SIGNAL_BASE + (stop.signal if isinstance(stop, Interrupted) else 2)
+        number = stop.signal if isinstance(stop, Interrupted) else getattr(stop, "number", signal.SIGINT)
+        return {}, SIGNAL_BASE + number
     finally:
         lock.release()
     return winners, max(left_out.values(), default=0)

@@ -1,12 +1,14 @@
 """Extreme eigenvalues of the Hessian by products, for networks whose Hessian does not fit."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from hessrun.errors import OptionError
 from hessrun.linalg.lanczos import Eigenpairs, lanczos
-from hessrun.objective import Objective
-from hessrun.options import integer
+from hessrun.objective import Curvature, Objective
+from hessrun.options import boolean, integer
 from hessrun.record import Spectrum
 
 
@@ -22,6 +24,7 @@ def eigenvalues(
     start: Tensor | None = None,
     seed: int = 0,
     kind: str = "hessian",
+    check: bool = False,
 ) -> Eigenpairs:
     """Extreme eigenpairs of the Hessian at x [n] (of the mean loss plus weight decay) by Lanczos.
 
@@ -30,11 +33,14 @@ def eigenvalues(
     start: vectors [n, s] near the wanted ones, as an earlier call returned them; seed: of the random directions.
     kind: one of `objective.curvature_kinds()`. Products are counted on `objective`: pass `objective.uncounted()` to
     look without being counted.
+    check: the residuals, which are known from the products made, are computed anew from one more product for each pair,
+    and `converged` and `complete` judged by these.
 
     Raises OptionError for options outside their ranges.
     """
+    boolean("check", check)
     with objective.curvature(x, kind=kind) as curvature:
-        return lanczos(
+        pairs = lanczos(
             lambda v: curvature @ v,
             objective.dim,
             smallest=smallest,
@@ -47,6 +53,26 @@ def eigenvalues(
             dtype=objective.dtype,
             device=objective.device,
         )
+        return _checked(pairs, curvature, tolerance) if check else pairs
+
+
+def _checked(pairs: Eigenpairs, curvature: Curvature, tolerance: float) -> Eigenpairs:
+    """The pairs with the residuals of products that were made for them."""
+    V, products, block = pairs.vectors, pairs.vectors.shape[1], curvature.block
+    images = [curvature @ V[:, first : first + block] for first in range(0, products, block)]
+    R = torch.cat(images, dim=1) - V * pairs.values.to(V.dtype)
+    residuals = torch.linalg.vector_norm(R, dim=0).double()
+    are_small = bool((residuals <= tolerance * pairs.scale).all())
+    return replace(
+        pairs,
+        residuals=residuals,
+        products=pairs.products + products,
+        converged=pairs.converged and are_small,
+        complete=pairs.complete and are_small,
+        message=pairs.message
+        if are_small or not pairs.converged
+        else f"Products made anew leave residuals of {residuals.max():.1e}, above the tolerance.",
+    )
 
 
 def extremes(

@@ -73,9 +73,20 @@ def _draw_density(axes: Axes, spectrum: Spectrum, decades: Decades, each: Array)
         for values, colour, label in ((ordered[count:], _BULK, "eigenvalues"), (ordered[:count], _OUTLIER, "outliers")):
             if values.size:
                 axes.plot(values, np.full(values.size, 1.6 * least), "|", color=colour, ms=9, mew=1.0, label=label)
+    alone = drawable(_given_their_weight(spectrum))
+    if alone.size:
+        axes.plot(alone, np.full(alone.size, 1.6 * least), "|", color=_OUTLIER, ms=9, mew=1.0, label="outliers")
     axes.set_yscale("log")
     axes.set_ylim(least, 3 * float(mean.max()))
     axes.set_ylabel("share of the eigenvalues per decade")
+
+
+def _given_their_weight(spectrum: Spectrum) -> Array:
+    """The outliers that one random vector found, which have the weight 1 / n in the rules of the others."""
+    if len(spectrum.density_nodes) < 2:
+        return np.empty(0)
+    found: Array = spectrum.density_nodes[1][spectrum.density_weights[1] == 1 / spectrum.n]
+    return found
 
 
 def _draw_ends(axes: Axes, spectrum: Spectrum) -> None:

@@ -7,10 +7,18 @@ from typing import Any
 from hessrun import ranks
 
 
+class SecondSignal(KeyboardInterrupt):
+    """number: of the signal that ends the process at once."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class Signals:
     """noted: the number of the first one since `catch`, or None.
 
-    The second one ends the process at once (KeyboardInterrupt); not where it is one of several ranks, whose launcher
+    The second one ends the process at once (SecondSignal); not where it is one of several ranks, whose launcher
     sends them again, and kills what stays.
     """
 
@@ -30,7 +38,7 @@ class Signals:
         if self.noted is None:
             self.noted = number
         elif ranks.size() == 1:
-            raise KeyboardInterrupt
+            raise SecondSignal(number)
 
     def release(self) -> None:
         """Put back what was there before."""

@@ -2,14 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hessrun.curvature import as_spectrum, eigenvalues, extremes, from_eigenvalues, spectrum
 from hessrun.errors import OptionError
-from hessrun.objective import EmpiricalRisk, Objective, as_objective
+from hessrun.objective import Curvature, EmpiricalRisk, Objective, as_objective
 
 
 def _quadratic(diagonal: Tensor) -> tuple[Objective, Tensor]:
@@ -128,3 +130,49 @@ def test_x_of_another_length() -> None:
         eigenvalues(objective, torch.zeros(4, dtype=torch.float64), largest=1)
     with pytest.raises(OptionError, match="x must be a vector"):
         spectrum(objective, torch.zeros(4, dtype=torch.float64))
+
+
+def test_residuals_can_be_checked_by_products_of_their_own() -> None:
+    risk = _network()
+    plain = eigenvalues(risk, risk.x0, largest=3, smallest=2, tolerance=1e-8)
+    checked = eigenvalues(risk, risk.x0, largest=3, smallest=2, tolerance=1e-8, check=True)
+    assert checked.products == plain.products + 5
+    assert checked.converged
+    assert torch.equal(checked.values, plain.values)
+    H = risk.hessian(risk.x0)
+    true = torch.linalg.vector_norm(H @ plain.vectors - plain.vectors * plain.values, dim=0)
+    torch.testing.assert_close(checked.residuals, true, rtol=0, atol=1e-12)
+
+
+def test_products_that_contradict_the_residuals_are_no_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A matrix that is another one when it is asked again."""
+    objective, x = _quadratic(torch.linspace(1, 5, 80, dtype=torch.float64))
+    found = eigenvalues(objective, x, largest=2, tolerance=1e-6)
+    assert found.complete
+    plain, made = Curvature.__matmul__, []
+
+    def product(self: Curvature, vectors: Tensor) -> Tensor:
+        made.append(vectors.shape)
+        return plain(self, vectors) * (1.01 if sum(shape[-1] for shape in made) > found.products else 1.0)
+
+    monkeypatch.setattr(Curvature, "__matmul__", product)
+    again = eigenvalues(objective, x, largest=2, tolerance=1e-6, check=True)
+    assert not again.converged
+    assert not again.complete
+    assert "made anew" in again.message
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_counts_of_signs_are_the_inertia(seed: int) -> None:
+    """Sylvester's law: those of the blocks D of LDL', a factorisation that knows nothing of eigenvalues."""
+    generator = torch.Generator().manual_seed(seed)
+    A = torch.randn(40, 25, generator=generator, dtype=torch.float64)
+    H = A @ torch.diag(torch.randn(25, generator=generator, dtype=torch.float64)) @ A.T
+    H = (H + H.T) / 2 + 3 * torch.diag((torch.arange(40) < 10).double())
+    x = torch.zeros(40, dtype=torch.float64)
+    found = spectrum(as_objective(lambda x: 0.5 * torch.dot(x, H @ x), x), x)
+    _, D, _ = scipy.linalg.ldl(H.numpy())
+    signs = np.linalg.eigvalsh(D)
+    floor = 1e-9 * np.abs(signs).max()
+    assert found.negative == int((signs < -floor).sum())
+    assert found.zero == int((np.abs(signs) <= floor).sum())
