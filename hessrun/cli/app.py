@@ -163,11 +163,6 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
         config, names = retarget(config, overrides)
         choices = choices | names
         outcome = run_job(config, choices, overrides)
-        if outcome.exit_code == 1 and config["on_error"] == "stop":
-            OUTCOMES.stopped = "an earlier cell failed, and on_error=stop"
-        elif outcome.exit_code > SIGNAL_BASE:
-            OUTCOMES.stopped = "the command was interrupted"
-        return outcome
     except RanksError as error:
         print(f"hessrun: {error}", file=sys.stderr)
         return JobOutcome(choices.get("optimizer", ""), "failed", str(error), 1)
@@ -178,10 +173,15 @@ def _run(config: Any, choices: dict[str, str]) -> JobOutcome:
 
         line = line_of(error)
         print(f"hessrun: {line}", file=sys.stderr)
-        return JobOutcome(choices.get("optimizer", ""), "failed", line, 1)
+        outcome = JobOutcome(choices.get("optimizer", ""), "failed", line, 1)
     finally:
         if ranks.has_left():
             OUTCOMES.stopped = "an earlier cell failed, at which the ranks part"
+    if outcome.exit_code == 1 and config["on_error"] == "stop":
+        OUTCOMES.stopped = "an earlier cell failed, and on_error=stop"
+    elif outcome.exit_code > SIGNAL_BASE:
+        OUTCOMES.stopped = "the command was interrupted"
+    return outcome
 
 
 def _refused(choices: dict[str, str], line: str) -> JobOutcome:

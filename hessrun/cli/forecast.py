@@ -12,14 +12,17 @@ from hessrun.errors import RecordError
 from hessrun.record import read_run
 from hessrun.record.schema import CLOCKS, MANIFEST
 from hessrun.run import Experiment
-from hessrun.run.store import would_end
+from hessrun.run.store import beside_of, would_end
 
 
 def forecast(experiment: Experiment, *, force: bool, overrides: str) -> JobOutcome:
     """The cell as a dry run lists it; nothing is written or locked. seconds: an estimate, None where there is none."""
     folder = experiment.folder
     state = "new"
-    if (folder / MANIFEST).exists() and not force:
+    if (folder / MANIFEST).exists() and force:
+        beside, is_new = beside_of(experiment)
+        folder, state = beside.folder, "new" if is_new else standing(beside.folder).state
+    elif (folder / MANIFEST).exists():
         state = standing(folder).state
         if state in ("finished", "diverged"):
             if would_end(read_run(folder), experiment.budget):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hessrun.errors import RecordError
 from hessrun.record import find_runs
@@ -21,14 +22,16 @@ def runs_taken(paths: Sequence[str | Path]) -> list[Path]:
         return [Path(path) for path in paths]
     if not _DEFAULT.is_dir():
         raise RecordError("outputs: there is no such folder; run something first, or name a folder of runs.")
-    found = find_runs([_DEFAULT])
-    own = [folder for folder in found if not _is_compact(folder)]
-    return own if 0 < len(own) < len(found) else [_DEFAULT]
+    found = {folder: _manifest(folder) for folder in find_runs([_DEFAULT])}
+    own = {folder: manifest for folder, manifest in found.items() if "compact" not in manifest}
+    has_results = any(manifest and manifest.get("role") != "tuning" for manifest in own.values())
+    return list(own) if has_results and len(own) < len(found) else [_DEFAULT]
 
 
-def _is_compact(folder: Path) -> bool:
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Empty where it cannot be read: whoever reads the run says so."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and "compact" in manifest
+        return {}
+    return content if isinstance(content, dict) else {}

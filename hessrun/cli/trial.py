@@ -5,6 +5,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hessrun.cli.build import build
@@ -13,7 +14,7 @@ from hessrun.cli.search_space import Value
 from hessrun.cli.study import Trial
 from hessrun.cli.tuning import Arm, Plan
 from hessrun.record import Run, read_run
-from hessrun.record.schema import CLOCKS, LOG, passes_of
+from hessrun.record.schema import CLOCKS, LOG, MANIFEST, passes_of
 from hessrun.run import Budget, Experiment, run_experiment
 from hessrun.run.budget import is_spent
 from hessrun.status import RunState
@@ -80,11 +81,20 @@ def _run(experiment: Experiment, config: dict[str, Any]) -> None:
         return
     for line in found.lines:
         print(f"hessrun: {line}", file=sys.stderr)
+    had_failed = _has_failed(found.experiment.folder)
     ended = run_experiment(found.experiment)
     if ended.signal is not None:
         raise Interrupted(ended.signal)
     if ended.error is not None:
-        raise TrialFailed(f"{ended.error} (the traceback is in {found.experiment.folder / LOG})")
+        told = f"{ended.error} (the traceback is in {found.experiment.folder / LOG})"
+        if not had_failed:
+            raise TrialFailed(told)
+        # At the second time it is the setting: no other command would draw another one.
+        print(f"hessrun: failed again, and counts as infinite: {told}", file=sys.stderr)
+
+
+def _has_failed(folder: Path) -> bool:
+    return (folder / MANIFEST).exists() and read_run(folder).state == RunState.FAILED
 
 
 def _within(run: Run, budget: Budget) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def run_tuning(plan: Plan, *, show: bool) -> tuple[dict[str, Winner], int]:
     """Run the trials that are left, in turn for all methods, and write the winners: those, and an exit code.
 
     A method whose settings are refused is named, left out, and makes the code 2; so is one of which a run failed, and
-    the code 1: its trial is not counted, and tried again by the same command. A signal ends all with its code.
+    the code 1: its trial is not counted, and tried once more by the same command. A signal ends all with its code.
     Raises RecordError for a study that cannot be used, FolderTakenError where another process tunes there, OptionError
     for one of several ranks.
     """

@@ -153,10 +153,10 @@ class KrylovBasis:
     def _grow(self, directions: Sequence[Tensor], *, replaced: bool) -> None:
         directions, before = directions[: self.room], self.size
         for direction, once in zip(directions, self._orthogonal(directions), strict=True):
-            taken, tries = self._admit(direction, once), 0
+            taken, tries = self._admit(direction, once, self.scale), 0
             while replaced and not taken:
                 random, tries = self.random(), tries + 1
-                taken = self._admit(random, self._orthogonal([random])[0])
+                taken = self._admit(random, self._orthogonal([random])[0], 0.0)
                 if tries == _TRIES and not taken:
                     raise IndefiniteMetricError("The metric is singular to rounding: no direction is left in it.")
         added = slice(before, self.size)
@@ -165,14 +165,17 @@ class KrylovBasis:
             self.W[:, added] = self._apply(self.Z[:, added])
             self.products += self._newest
 
-    def _admit(self, direction: Tensor, once: Tensor) -> bool:
-        """Take up what is left of `direction`, orthogonalised `once`; False where that is nothing but rounding."""
+    def _admit(self, direction: Tensor, once: Tensor, scale: float) -> bool:
+        """Take up what is left of `direction`, orthogonalised `once`; False where that is nothing but rounding.
+
+        scale: of the matrix that `direction` is a product with, whose rounding it holds; 0 where it is none.
+        """
         length, _ = self._length(direction)
         (v,) = self._orthogonal([once])
         left, z = self._length(v)
         eps = torch.finfo(self.V.dtype).eps
         # Rounding is all there is: of the direction, or of a residual that belongs to a converged pair.
-        if not left > _BREAKDOWN * eps * max(length, eps * self.scale):
+        if not left > _BREAKDOWN * eps * max(length, eps * scale):
             return False
         # Twice is enough unless the second time, too, took most of it away (Daniel, Gragg, Kaufman, Stewart, 1976).
         if not float(torch.linalg.vector_norm(once - v)) < left:
@@ -219,6 +222,14 @@ class KrylovBasis:
         # Written by rows, as V and W lie: four times as fast here as W y - V y theta.
         R = torch.addmm(rows @ W.T, theta[index].unsqueeze(1).to(V.dtype) * rows, V.T, alpha=-1).T
         return Look(theta, Y, index, R, self._lengths(R), wanted.ends(theta))
+
+    def is_noise(self, look: Look, tolerance: float) -> bool:
+        """The noise is above the tolerance, and the residuals are no more than it can leave of them.
+
+        It is seen in the basis alone; a residual has n components of it.
+        """
+        noise = self.noise
+        return noise > tolerance * self.scale and float(look.residuals.max()) <= noise * self.V.shape[0] ** 0.5
 
     def rivals(self, look: Look, allowed: float) -> list[Tensor]:
         """The residuals, [n] each, of the Ritz pairs next to the wanted ones that may yet belong to a larger |lambda|.

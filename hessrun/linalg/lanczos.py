@@ -126,7 +126,7 @@ def lanczos(
                 continue
             # Two Krylov spaces have ended now: what is left of the pairs says where to go on.
             follows_random = False
-        is_lost = progress.has_stopped(look, basis.products, _PATIENCE * m) and basis.noise > tolerance * basis.scale
+        is_lost = progress.has_stopped(look, basis.products, _PATIENCE * m) and basis.is_noise(look, tolerance)
         if basis.products >= limit or is_lost:
             return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=False)
         is_far = bool(look.residuals.max() > _FAR * tolerance * basis.scale)

@@ -32,12 +32,14 @@ def conclusion(groups: Sequence[Group], claims: Sequence[Claim]) -> list[str]:
             paragraphs.append(f"The records {words} {plural(len(found), 'further assertion')}: {statements}.")
     found = [claim for claim in claims if claim.id == "lbfgs_over_bfgs" and claim.numbers]
     if found:
-        claim = found[0]
-        open_end = {
-            Verdict.NOT_ENOUGH_DATA: "By the clock the records leave open whether L-BFGS outperforms BFGS; it does by ",
-            Verdict.CONTRADICTED: "By the clock L-BFGS does not outperform BFGS in the records; it does by ",
-        }.get(claim.verdict, "L-BFGS outperforms BFGS by ")
-        paragraphs.append(f"{open_end}{lbfgs_sentence(claims)}")
+        both = f"On {plural(int(found[0].numbers['problems']), 'problem')} with runs of both"
+        start = {
+            Verdict.NOT_ENOUGH_DATA: f"{both} it is open whether L-BFGS is sooner than BFGS by the clock. On the "
+            "largest it outperforms BFGS by ",
+            Verdict.CONTRADICTED: f"{both} L-BFGS is not sooner than BFGS by the clock. On the largest it outperforms "
+            "BFGS by ",
+        }.get(found[0].verdict, "L-BFGS outperforms BFGS by ")
+        paragraphs.append(f"{start}{lbfgs_sentence(claims)}")
     return paragraphs
 
 

@@ -171,7 +171,10 @@ def _steps(groups: Sequence[Group]) -> str | None:
         return None
     parts = [f"{name} {_ratios(v)}" for name, v in sorted(ratios.items(), key=lambda item: max(item[1]))]
     problems = plural(max(len(v) for v in ratios.values()), "problem")
-    return f"An iteration took, in times that of the first-order baseline on up to {problems}: {', '.join(parts)}."
+    return (
+        "An iteration took, in times that of the first-order method that ended lowest, on up to "
+        f"{problems}: {', '.join(parts)}."
+    )
 
 
 def _ratios(values: Sequence[float]) -> str:

@@ -64,7 +64,8 @@ def build(
         found, cache, missing = read(runs, out / CACHE, shown, spread)
         groups = grouped(found)
         if not groups:
-            named = ", ".join(map(str, runs))
+            more = f" and {len(runs) - 3:,} more" if len(runs) > 3 else ""
+            named = ", ".join(map(str, runs[:3])) + more
             detail = f" ({missing[0].rstrip('.')})" if missing else ""
             raise RecordError(f"{named}: no run holds a readable row{detail}. Give a folder of runs that have started.")
         missing += cautions(groups, found)

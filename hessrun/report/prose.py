@@ -2,8 +2,7 @@
 
 import math
 
-import numpy as np
-
+from hessrun.report.equal_budgets import LEVEL, equal_budgets, is_level
 from hessrun.report.groups import Entry, Group
 from hessrun.report.numbers import (
     AXES,
@@ -12,14 +11,11 @@ from hessrun.report.numbers import (
     contenders,
     largest,
     last,
-    loss_at,
     median_cost,
     median_loss_at,
     milliseconds_per_iteration,
-    paired,
     passes_per_iteration,
     rounding_of,
-    seeds_compared,
     smallest,
     spread,
     target_of,
@@ -27,11 +23,6 @@ from hessrun.report.numbers import (
 from hessrun.report.statistics import SEEDS_FOR_CLAIMS
 from hessrun.report.tables import shown, statuses
 from hessrun.report.words import amount_of, listed, plural, ratio_words
-
-_TIE = 1e-9
-# Above so many methods a sentence names the ends alone.
-_FEW = 5
-_LEVEL = 0.005
 
 
 def _times(value: float) -> str:
@@ -49,88 +40,6 @@ def setting(group: Group) -> str:
         text += f", in {listed(m['dtype'] for m in manifests)} on {names}"
         if all("threads" in m for m in manifests):
             text += f", threads: {listed(m['threads'] for m in manifests)}"
-    return text + "."
-
-
-def _versus(label: str, loss: float, base: str, reference: float, minimum: float | None, rounding: float) -> str:
-    """One comparison of two median losses; a ratio only where both lie above the known minimum (or 0).
-
-    rounding: how far above it a loss is no number any more; what lies below that counts as that.
-    """
-    if not (math.isfinite(loss) or math.isfinite(reference)):
-        return f"{label} and {base} both hold no finite median loss"
-    if math.isinf(loss) or math.isinf(reference):
-        return f"{label} {shown(loss)} against {shown(reference)} for {base} (∞: diverged or not finite)"
-    if abs(loss - reference) <= _TIE * max(abs(loss), abs(reference)):
-        return f"{label} ties with {base} at {shown(loss)}"
-    floor = minimum if minimum is not None else 0.0
-    above = (min(loss, reference) - floor, max(loss, reference) - floor)
-    if 0 <= above[1] <= rounding:
-        return f"{label} {shown(loss)} and {base} {shown(reference)}, both at rounding"
-    if _is_level(loss, reference, minimum):
-        return f"{label} {shown(loss)} and {base} {shown(reference)}, within {100 * _LEVEL:g}% of each other"
-    word = "lower" if loss < reference else "higher"
-    text = f"{label} {shown(loss)}, {word} than the {shown(reference)} of {base}"
-    if above[1] > rounding > above[0] >= 0:
-        text += f" by a factor of more than {ratio_words(above[1] / rounding)}: it is at rounding"
-    elif above[0] > 0:
-        what = "" if minimum is None else " in what is above the minimum"
-        text += f" by a factor of {ratio_words(above[1] / above[0])}{what}"
-    return text
-
-
-def _is_level(loss: float, reference: float, minimum: float | None) -> bool:
-    """Two losses, less the known minimum, differ by so little that no ratio of them would show it."""
-    floor = minimum if minimum is not None else 0.0
-    return abs(loss - reference) <= _LEVEL * max(abs(loss - floor), abs(reference - floor))
-
-
-def _pair(group: Group, entry: Entry, base: Entry, axis: str, amount: float) -> str:
-    """An entry beside the baseline, over the seeds that both have where they do not have the same ones."""
-    if seeds_compared(entry) == seeds_compared(base):
-        own, reference = (median_loss_at(e, axis, amount) for e in (entry, base))
-        return _versus(entry.label, own, base.label, reference, group.known_minimum, rounding_of(group))
-    pairs = paired(entry, base)
-    if not pairs:
-        return f"{entry.label} and {base.label} have 0 seeds in common"
-    own, reference = (float(np.median([loss_at(pair[i], axis, amount) for pair in pairs])) for i in (0, 1))
-    text = _versus(entry.label, own, base.label, reference, group.known_minimum, rounding_of(group))
-    return f"{text} (over the {plural(len(pairs), 'seed')} in common)"
-
-
-def _equal_budgets(group: Group, base: Entry, others: list[Entry]) -> list[str]:
-    sentences = []
-    for axis, words in AXES.items():
-        amount = common_budget([base, *others], axis)
-        if not amount > 0:
-            continue
-        if len(others) > _FEW:
-            sentences.append(_many_beside(group, base, others, axis, amount))
-            continue
-        parts = [_pair(group, e, base, axis, amount) for e in others]
-        sentences.append(f"At {amount_of(amount, words)}, median training loss: {'; '.join(parts)}.")
-    return sentences
-
-
-def _many_beside(group: Group, base: Entry, others: list[Entry], axis: str, amount: float) -> str:
-    """So many methods beside the baseline that a sentence on each would not be read: who is below, level and above."""
-    losses = {entry.label: median_loss_at(entry, axis, amount) for entry in others}
-    reference = median_loss_at(base, axis, amount)
-
-    def is_level(loss: float) -> bool:
-        are_finite = math.isfinite(loss) and math.isfinite(reference)
-        return _is_level(loss, reference, group.known_minimum) if are_finite else loss == reference
-
-    level = [label for label, loss in losses.items() if is_level(loss)]
-    text = f"At {amount_of(amount, AXES[axis])} {base.label} had a median training loss of {shown(reference)}"
-    for word, sign in (("lower", 1), ("higher", -1)):
-        found = {label: loss for label, loss in losses.items() if label not in level and sign * (reference - loss) > 0}
-        if found:
-            ends = [shown(end) for end in (min(found.values()), max(found.values()))]
-            span = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-            text += f"; {listed(found)} {'was' if len(found) == 1 else 'were'} {word} ({span})"
-    if level:
-        text += f"; {listed(level)} {'was' if len(level) == 1 else 'were'} within {100 * _LEVEL:g}% of it"
     return text + "."
 
 
@@ -220,7 +129,7 @@ def discussion(group: Group) -> list[str]:
     others = contenders(group)
     if base is not None and others:
         more = (_to_target(group, base, others), _steps_cost(base, others))
-        compared = [*_equal_budgets(group, base, others), *(text for text in more if text is not None)]
+        compared = [*equal_budgets(group, base, others), *(text for text in more if text is not None)]
         paragraphs += [" ".join(compared)] if compared else []
     else:
         paragraphs.append(
@@ -261,7 +170,7 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
         label
         for label, loss in losses.items()
         if loss < reference
-        and not (math.isfinite(reference) and _is_level(loss, reference, group.known_minimum))
+        and not (math.isfinite(reference) and is_level(loss, reference, group.known_minimum))
         and not reference - (group.known_minimum or 0.0) <= rounding_of(group)
     ]
     word = "no" if not ahead else "yes" if len(ahead) == len(methods) else "in part"
@@ -269,7 +178,7 @@ def _answer(group: Group, base: Entry, others: list[Entry], axis: str, how: str)
     return (
         f"{how}, {word}: at {amount_of(amount, AXES[axis])}, {len(ahead)} of "
         f"{plural(len(methods), 'Hessian method')}{who} had a median training loss lower by more than "
-        f"{100 * _LEVEL:g}% than {base.label}."
+        f"{100 * LEVEL:g}% than {base.label}."
     )
 
 

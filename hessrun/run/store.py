@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from hessrun.errors import RecordError
 from hessrun.record import Run, read_run
 from hessrun.record.lock import FolderLock
@@ -43,7 +45,7 @@ def claim(experiment: Experiment, *, force: bool, differing: Callable[[dict[str,
     if is_new:
         return Claim(experiment)
     if force:
-        beside, is_new = _beside(experiment)
+        beside, is_new = beside_of(experiment)
         if is_new:
             return Claim(beside)
         experiment = beside
@@ -73,7 +75,8 @@ def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict
     changed = _changed(run.manifest, experiment.manifest)
     if changed:
         raise RecordError(
-            f"{folder}: {changed} since it ran: force=true runs it anew, beside it, or choose another experiment=NAME."
+            f"{folder}: {changed} since it ran: move it away, run beside it with force=true, or choose another "
+            "experiment=NAME."
         )
     was_done = _is_done(run)
     if was_done and would_end(run, experiment.budget):
@@ -147,10 +150,11 @@ def _continued(
     return old | asked | {"warnings": warnings, "resumed": [*old.get("resumed", []), resumed]}
 
 
-def _beside(experiment: Experiment) -> tuple[Experiment, bool]:
-    """The experiment in the folder `-rN` where it goes on, or in the next one, which is new; and whether it is new.
+def beside_of(experiment: Experiment) -> tuple[Experiment, bool]:
+    """The experiment in the folder `-rN` where a forced run goes on, or in the next one; and whether that is new.
 
-    A forced run that was cut off is met again by the same command.
+    A forced run that was cut off is met again by the same command; not one that failed, or of other data, or that was
+    begun with other rows and spectra, which is what force=true is for.
     """
 
     def numbered(number: int) -> Path:
@@ -159,7 +163,17 @@ def _beside(experiment: Experiment) -> tuple[Experiment, bool]:
     number = 2
     while numbered(number).exists():
         number += 1
-    last = numbered(number - 1)
-    if number > 2 and (last / MANIFEST).exists() and not _is_done(read_run(last)):
-        return replace(experiment, folder=last), False
+    if number > 2 and _goes_on(numbered(number - 1), experiment):
+        return replace(experiment, folder=numbered(number - 1)), False
     return replace(experiment, folder=numbered(number)), True
+
+
+def _goes_on(folder: Path, experiment: Experiment) -> bool:
+    try:
+        run = read_run(folder)
+    except RecordError:
+        return False
+    is_cut_off = run.state in (RunState.RUNNING, RunState.INTERRUPTED)
+    asked = yaml.safe_load(experiment.config)
+    is_alike = all(run.config.get(key) == asked.get(key) for key in ("log_every", "curvature"))
+    return is_cut_off and is_alike and _changed(run.manifest, experiment.manifest) is None

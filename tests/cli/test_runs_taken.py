@@ -26,7 +26,9 @@ def test_by_default_ones_own_runs_and_compact_ones_where_there_is_nothing_else(t
     monkeypatch.chdir(tmp_path)
     _run(tmp_path / "outputs" / "reference" / "records" / "wine" / "gd", compact={"rows": 10})
     assert runs_taken([]) == [Path("outputs")]
+    trial = _run(tmp_path / "outputs" / "default" / "tuning" / "runs" / "gd", role="tuning")
+    assert runs_taken([]) == [Path("outputs")]  # a trial is no result
     own = _run(tmp_path / "outputs" / "default" / "gd")
     damaged = _run(tmp_path / "outputs" / "default" / "bfgs")
     (damaged / "manifest.json").write_text("{")
-    assert runs_taken([]) == [damaged.relative_to(tmp_path), own.relative_to(tmp_path)]
+    assert runs_taken([]) == [folder.relative_to(tmp_path) for folder in (damaged, own, trial)]

@@ -238,6 +238,24 @@ def test_a_run_that_fails_is_named_and_tried_again_by_the_same_command(command, 
     assert {winner.optimizer: winner.trials for winner in read_winners(TUNING)} == {"gd": 3, "lbfgs": 3}
 
 
+def test_a_setting_that_fails_twice_counts_as_infinite(command, monkeypatch) -> None:
+    step = SGD.step
+
+    def broken(self, problem, state):
+        if self.lr > 1 and state.step == 2:
+            raise ZeroDivisionError("at this rate")
+        return step(self, problem, state)
+
+    rates = {"lr": {"choices": [0.05, 4.0]}, "momentum": None, "batch_size": None}
+    suite = {**SUITE, "cells": [{"optimizer": "gd", "search_space": rates}]}
+    monkeypatch.setattr(SGD, "step", broken)
+    codes = [command("tune", "small.yaml", suite=suite)[0] for _ in range(3)]  # both seeds fail, one after the other
+    assert codes[0] == 1
+    assert codes[-1] == 0
+    (winner,) = read_winners(TUNING)
+    assert winner.overrides == {"optimizer.lr": 0.05}
+
+
 def test_without_a_validation_split_the_training_loss_is_selected_on(command) -> None:
     base = ["experiment=small", "problem=rosenbrock", "curvature=off"]
     suite = {**SUITE, "base": base, "cells": [{"optimizer": "lbfgs"}, {"optimizer": "gd"}]}

@@ -100,3 +100,10 @@ def test_in_a_sweep_the_other_cells_run_and_the_table_is_shown(command) -> None:
     assert "no attribute 'fb'" in told
     assert "Traceback" not in told
     assert len(find_runs(["outputs"])) == 1
+
+
+def test_a_sweep_that_is_to_stop_at_an_error_stops(command) -> None:
+    models = "model._target_=own_classes.Misspelt,own_classes.Fine"
+    code, shown, _ = command("-m", "optimizer=gd", models, *RUN, "on_error=stop")
+    assert code == 1
+    assert "2 cells: 1 failed, 1 not run" in shown

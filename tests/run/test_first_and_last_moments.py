@@ -120,6 +120,31 @@ def test_a_forced_run_that_was_cut_off_goes_on_and_one_that_ended_stands(tmp_pat
     assert [path.name[-3:] for path in find_runs([tmp_path])][1:] == ["-r2", "-r3"]
 
 
+@pytest.mark.parametrize("why", ["failed", "damaged", "another rhythm"])
+def test_a_forced_run_that_cannot_go_on_as_asked_is_left_for_a_new_one(tmp_path, monkeypatch, why: str) -> None:
+    job(tmp_path, "lbfgs")
+    row = Recording.row
+
+    def ending(self: Recording, values: dict) -> None:
+        row(self, values)
+        if values["step"] == 8:
+            raise ZeroDivisionError if why == "failed" else Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recording, "row", ending)
+        if why == "failed":
+            assert job(tmp_path, "lbfgs", "force=true").state == "failed"
+        else:
+            with pytest.raises(Killed):
+                job(tmp_path, "lbfgs", "force=true", "checkpoints.steps=3")
+    beside = find_runs([tmp_path])[1]
+    if why == "damaged":
+        (beside / "status.json").write_text("[]")
+    words = ["log_every=2"] if why == "another rhythm" else []
+    assert job(tmp_path, "lbfgs", "force=true", *words).state == "finished"
+    assert (beside.parent / f"{beside.name[:-3]}-r3" / "trace.jsonl").exists()
+
+
 def test_data_that_were_written_anew_are_not_taken_for_the_old(tmp_path, capsys) -> None:
     def write(seed: int) -> None:
         generator = np.random.default_rng(seed)
@@ -137,7 +162,7 @@ def test_data_that_were_written_anew_are_not_taken_for_the_old(tmp_path, capsys)
     os.utime(tmp_path / "x.npy")
     assert run() == "skipped"
     write(1)
-    with pytest.raises(RecordError, match="its data have changed since it ran: force=true") as caught:
+    with pytest.raises(RecordError, match=r"its data have changed since it ran: .* force=true") as caught:
         run()
     assert "\n" not in str(caught.value)
     assert run("force=true") == "finished"

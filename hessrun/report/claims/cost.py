@@ -69,7 +69,8 @@ def seconds_per_late_step(run: Run) -> float:
     if steps.size < 2:
         return math.nan
     # By steps, not by rows: a compact record has fewer of the later ones.
-    middle = max(1, int(np.searchsorted(steps, steps[-1] / 2))) if steps.size > 2 else 0
+    half = int(np.searchsorted(steps, steps[-1] / 2))
+    middle = min(max(1, half), steps.size - 2) if steps.size > 2 else 0
     return float((seconds[-1] - seconds[middle]) / (steps[-1] - steps[middle]))
 
 

@@ -14,7 +14,6 @@ from hessrun.report.statistics import SIGNIFICANCE, median_interval, sign_test
 from hessrun.report.titles import short_titles
 from hessrun.report.words import plural
 
-_STARTS = 6
 _MOST = 0.75
 _NO_SPECTRUM = "0 spectra of a whole Hessian are recorded."
 
@@ -124,8 +123,8 @@ def negative_share_falls(groups: Sequence[Group]) -> Claim:
     verdict = Verdict.NOT_ENOUGH_DATA
     if p <= SIGNIFICANCE and fell >= _MOST * len(changes):
         verdict = Verdict.SUPPORTED
-    elif len(changes) >= _STARTS and 2 * fell <= len(changes):
-        verdict = Verdict.CONTRADICTED
+    elif 2 * fell < len(changes) and sign_test(fell, len(changes) - fell) <= SIGNIFICANCE:
+        verdict = Verdict.CONTRADICTED  # a share that stays as it was does not fall
     return Claim(
         name,
         statement,

@@ -216,16 +216,20 @@ def gradient_descent_order(groups: Sequence[Group]) -> Claim:
     )
     linear = [title for title in orders if _is_linear(orders[title], rates[title], decays[title], gains[title])]
     told = {title: round(decay, 2) + 0.0 for title, decay in decays.items() if math.isfinite(decay)}
-    changing = f", and 1 minus that factor changes with the steps k as k to the power {_each(told)}" if told else ""
+    changing = ""
+    if told:
+        words = _each(told) if len(decays) == 1 else ", ".join(f"{decay:g} ({title})" for title, decay in told.items())
+        changing = f", and 1 minus that factor changes with the steps k as k to the power {words} (0 is linear, -1 "
+        changing += "sublinear)"
     evidence = (
         f"The order of convergence is {spread_words([end.order for end in tails])}; a step multiplies the gradient "
-        f"norm by {_each(rates, 4)}{changing} (0 is linear, -1 sublinear): linear on {len(linear)} of "
+        f"norm by {_each(rates, 4)}{changing}: linear on {len(linear)} of "
         f"{plural(len(orders), 'problem')}."
     )
     return Claim(
         name,
         statement,
-        Verdict.SUPPORTED if 2 * len(linear) > len(orders) else Verdict.CONTRADICTED,
+        Verdict.SUPPORTED if 2 * len(linear) >= len(orders) else Verdict.CONTRADICTED,
         evidence,
         correction,
         numbers={"order": float(np.median([end.order for end in tails])), "runs": len(tails), "linear": len(linear)}
