@@ -8,7 +8,14 @@ import numpy as np
 from hessrun.record import Run
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.claims.claim import Claim, Verdict
-from hessrun.report.claims.condition_series import KAPPAS, conditioned, growth_interval, growth_of, series_of
+from hessrun.report.claims.condition_series import (
+    KAPPAS,
+    Conditioned,
+    conditioned,
+    growth_interval,
+    growth_of,
+    series_of,
+)
 from hessrun.report.claims.records import folders, known, lacking, power
 from hessrun.report.groups import Group, end_word
 from hessrun.report.numbers import spread
@@ -17,17 +24,20 @@ from hessrun.report.words import plural
 _GROWS = 0.5
 _FLAT = 0.1
 _OSCILLATES = 0.1
+_SHARED_TOLERANCE = 1e-5  # of the first gradient norm: above the 1e-6 at which runs may be set to stop
 _SECOND_ORDER = ("newton", "newton_trust", "newton_cg", "gauss_newton", "bfgs", "dfp", "broyden", "lbfgs")
 _FAILED = ("diverged", "failed", "line_search_failed", "stalled")
 
 
-def _chart(groups: Sequence[Group], tolerance: float) -> Chart:
+def _chart(groups: Sequence[Group], tolerance: float) -> Chart | None:
     series = []
     for one in conditioned(groups, "gd", "sgd", *_SECOND_ORDER):
         iterations = one.iterations(tolerance)
         usable = np.isfinite(iterations) & (iterations > 0)
         if usable.any():
             series.append(Series(one.name, one.entries[-1].label, one.kappa[usable], iterations[usable], drawn="both"))
+    if not series:
+        return None
     panel = Panel(tuple(series), "condition number", "iterations to tolerance", x_scale="log", y_scale="log")
     caption = (
         f"Iterations until the gradient norm is {tolerance:g} of its first value, median over seeds; misses left out."
@@ -78,7 +88,7 @@ def _by_condition(
         },
         interval=growth_interval(found, growth.tolerance),
         runs=folders(found.runs),
-        chart=_chart(groups, growth.tolerance) if grows else None,
+        chart=_chart(groups, growth.tolerance),
     )
 
 
@@ -114,6 +124,14 @@ def reversals(run: Run) -> float:
     return sum(back) / len(back)
 
 
+def _reversals_chart(found: Conditioned, shares: Sequence[float]) -> Chart:
+    percent = 100 * np.array(shares)
+    series = Series(found.name, found.entries[-1].label, found.kappa, percent, drawn="both")
+    panel = Panel((series,), "condition number", "steps that turn back (%)", x_scale="log")
+    caption = "Share of gradient descent's steps that turn back on the one before, median over seeds."
+    return Chart("condition-oscillation", caption, (panel,))
+
+
 def condition_oscillation(groups: Sequence[Group]) -> Claim:
     """At the highest condition number a share of gradient descent's steps turn back on the one before."""
     name, statement = "condition_oscillation", "At a high condition number gradient steps can oscillate."
@@ -144,6 +162,7 @@ def condition_oscillation(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"share": shares[-1], "share_at_lowest": shares[0]},
         runs=folders(found.runs),
+        chart=_reversals_chart(found, shares),
     )
 
 
@@ -187,6 +206,7 @@ def condition_second_order(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"failed_share": shares[1], "failed_share_at_lowest": shares[0]},
         runs=folders([run for one in found for run in one.runs]),
+        chart=_chart(groups, _SHARED_TOLERANCE),
     )
 
 
@@ -198,7 +218,7 @@ def condition_slow(groups: Sequence[Group]) -> Claim:
         "within a budget of iterations or the precision of the numbers it can."
     )
     names = dict.fromkeys(entry.name for group in groups for entry in group.entries)
-    tolerance = 1e-5  # above the relative 1e-6 at which runs may be set to stop
+    tolerance = _SHARED_TOLERANCE
     found = [one for one in conditioned(groups, *names) if one.kappa.size >= KAPPAS]
     ends = [(one, *one.iterations(tolerance)[[0, -1]]) for one in found]
     known_ends = [(one, low, high) for one, low, high in ends if math.isfinite(low)]
@@ -223,4 +243,5 @@ def condition_slow(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"slowed": len(slowed), "missed": len(missed), "methods": len(known_ends)},
         runs=folders([run for one, *_ in known_ends for run in one.runs]),
+        chart=_chart(groups, tolerance),
     )

@@ -16,6 +16,7 @@ from hessrun.report.statistics import median_interval, slope
 from hessrun.report.words import plural
 
 _SIZE = ("n", "n_parameters")
+_SCALED = ("newton", "bfgs", "lbfgs")
 _DECADE = 10.0
 _SIZES = 3
 _SPAN = 3.0
@@ -149,7 +150,7 @@ _LBFGS = _Expected("lbfgs", "L-BFGS", "O(m n)", 0.8, 1.2, "n", 100_000)
 
 def _step_cost(groups: Sequence[Group], expected: _Expected, correction: str) -> Claim:
     name, statement = f"{expected.name}_step_cost", f"A step of {expected.words} costs {expected.order}."
-    every = scalings(groups, "newton", "bfgs", "lbfgs")
+    every = scalings(groups, *_SCALED)
     mine = next((s for s in every if s.name == expected.name), None)
     if mine is None or mine.top.sum() < _SIZES or mine.n[-1] < _SPAN * mine.n[mine.top][0]:
         sizes = 0 if mine is None else int(mine.top.sum())
@@ -253,4 +254,5 @@ def newton_impractical(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"seconds_1e5": seconds[0], "seconds_1e6": seconds[1], "bytes_1e5": size[0], "bytes_1e6": size[1]},
         runs=folders(mine.runs),
+        chart=_chart(scalings(groups, *_SCALED)),
     )

@@ -60,6 +60,7 @@ def hessian_indefinite(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"indefinite": indefinite, "runs": len(probed), "problems": len(problems)},
         runs=folders([run for _, run, _ in probed]),
+        chart=_share_chart(groups),
     )
 
 
@@ -176,6 +177,7 @@ def indefinite_no_minimum(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"minima": len(minima), "saddles": len(ended) - len(minima)},
         runs=folders([run for run, _ in ended]),
+        chart=_share_chart(groups),
     )
 
 
@@ -205,4 +207,5 @@ def condition_number_formula(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"negative": len(quotients), "spectra": len(exact)},
         runs=folders([run for run, _ in exact]),
+        chart=_share_chart(groups),
     )

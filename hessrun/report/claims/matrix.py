@@ -65,7 +65,20 @@ def _residual(groups: Sequence[Group], name: str, statement: str, column: str, w
         numbers={"median": float(np.median(medians)), "greatest": worst, "rows": rows},
         interval=interval_over([run for _, run, _ in found], medians),
         runs=folders([run for _, run, _ in found]),
+        chart=_course(name, found, words),
     )
+
+
+def _course(name: str, found: Sequence[tuple[Entry, Run, tuple[Array, ...]]], words: str) -> Chart | None:
+    """A column over the longest run of each entry; None where it is nowhere above 0, which a log axis takes."""
+    series = []
+    for label in dict.fromkeys(entry.label for entry, _, _ in found):
+        longest = max((values for entry, _, values in found if entry.label == label), key=lambda values: values[0].size)
+        positive = longest[1] > 0
+        if positive.any():
+            series.append(Series(label, label, longest[0][positive], longest[1][positive]))
+    panel = Panel(tuple(series), "iteration", words.removeprefix("the "), y_scale="log")
+    return Chart(name.replace("_", "-"), f"The longest run of each: {words}.", (panel,)) if series else None
 
 
 def bfgs_symmetric(groups: Sequence[Group]) -> Claim:
@@ -112,6 +125,7 @@ def bfgs_positive_definite(groups: Sequence[Group]) -> Claim:
         correction,
         numbers={"least": least, "rows": rows, "not_definite": bad},
         runs=folders([run for _, run, _ in found]),
+        chart=_course(name, found, "the smallest eigenvalue of H"),
     )
 
 
@@ -143,16 +157,6 @@ def _falling(
         f"From the first to the last third of a run {words} went from {float(np.median(starts)):.2g} to "
         f"{float(np.median(ends)):.2g} (medians over {plural(len(found), 'run')}), by a factor of {ratio:.2g}."
     )
-    series = []
-    for label in dict.fromkeys(entry.label for entry, _, _ in found):
-        longest = max((values for entry, _, values in found if entry.label == label), key=lambda values: values[0].size)
-        positive = longest[1] > 0
-        series.append(Series(label, label, longest[0][positive], longest[1][positive]))
-    chart = Chart(
-        name.replace("_", "-"),
-        f"The longest run of each: {words}.",
-        (Panel(tuple(series), "iteration", words.removeprefix("the "), y_scale="log"),),
-    )
     return Claim(
         name,
         statement,
@@ -162,7 +166,7 @@ def _falling(
         numbers={"ratio": ratio, "start": float(np.median(starts)), "end": float(np.median(ends)), "runs": len(found)},
         interval=interval_over([run for _, run, _ in found], ratios),
         runs=folders([run for _, run, _ in found]),
-        chart=chart,
+        chart=_course(name, found, words),
     )
 
 

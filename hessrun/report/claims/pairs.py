@@ -55,6 +55,7 @@ def dfp_versus_bfgs(groups: Sequence[Group]) -> Claim:
         numbers={**typical_numbers(typical), "problems": len(decisive), "faster": faster, "slower": slower},
         interval=interval if len(decisive) > 1 else decisive[0].found.interval,
         runs=folders([run for c in decisive for run in c.runs]),
+        chart=_chart({"iterations": found}, "BFGS", "DFP"),
     )
 
 
@@ -73,7 +74,8 @@ def _ratio_words(value: float) -> str:
     return "infinitely many times" if math.isinf(value) else f"{value:.3g} times"
 
 
-def _chart(measured: dict[str, list[Compared]]) -> Chart:
+def _chart(measured: dict[str, list[Compared]], mine: str, other: str) -> Chart | None:
+    """Ratios of what two methods took against n; None where no ratio is known, finite and above 0."""
     series = []
     for key, found in measured.items():
         kept = [c for c in found if math.isfinite(c.found.ratio) and c.found.ratio > 0]
@@ -87,9 +89,13 @@ def _chart(measured: dict[str, list[Compared]]) -> Chart:
         low, high = np.array(ends).T
         hover = tuple(c.group.title for c in kept)
         series.append(Series(_MEASURES[key], "", x, y, low, high, drawn="points", hover=hover))
-    panel = Panel(tuple(series), "parameters n", "L-BFGS / BFGS", x_scale="log", y_scale="log")
-    caption = "L-BFGS beside BFGS: ratios paired by seed, median and 95% bootstrap interval; below 1 L-BFGS takes less."
-    return Chart("lbfgs-over-bfgs", caption, (panel,))
+    if not series:
+        return None
+    panel = Panel(tuple(series), "parameters n", f"{mine} / {other}", x_scale="log", y_scale="log")
+    caption = (
+        f"{mine} beside {other}: ratios paired by seed, median and 95% bootstrap interval; below 1 {mine} takes less."
+    )
+    return Chart(f"{mine}-over-{other}".lower().replace("l-bfgs", "lbfgs"), caption, (panel,))
 
 
 def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
@@ -138,5 +144,5 @@ def lbfgs_over_bfgs(groups: Sequence[Group]) -> Claim:
         numbers=numbers,
         interval=chosen.found.interval,
         runs=folders([run for c in found for run in c.runs]),
-        chart=_chart(measured),
+        chart=_chart(measured, "L-BFGS", "BFGS"),
     )
