@@ -66,7 +66,7 @@ def _by_condition(
         )
         return lacking(name, statement, what, correction=correction, runs=[] if found is None else found.runs)
     each = ", ".join(
-        f"{'a miss' if math.isinf(count) else f'{count:,.0f}'} at {kappa:.3g}"
+        f"{'a miss' if math.isinf(count) else f'{count:,.0f}'} at {kappa:,.0f}"
         for kappa, count in zip(found.kappa, growth.iterations, strict=True)
     )
     bound = "at least as " if growth.is_bound else "as "

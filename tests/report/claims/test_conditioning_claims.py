@@ -61,7 +61,7 @@ def test_a_miss_counts_with_the_iterations_that_were_made(conditioned):
     claim = condition_gradient_descent(conditioned(lambda kappa: 2 * kappa, "gd", limit=1000, **spent))
     assert claim.verdict is Verdict.SUPPORTED
     assert "at least as kappa^" in claim.evidence
-    assert "a miss at 1e+03" in claim.evidence
+    assert "a miss at 1,000" in claim.evidence
 
 
 def test_a_budget_that_ended_a_little_later_than_the_other_runs_decides_nothing(conditioned):
