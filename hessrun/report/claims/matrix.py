@@ -25,7 +25,7 @@ _ROUNDING = 1e4  # times the machine epsilon
 _FALLS = 0.5
 _ROWS = 6
 _RUNS = 3
-_CLOSE = 0.5
+_CLOSE = 0.1
 
 
 def _diagnosed(groups: Sequence[Group], name: str, *others: str) -> list[tuple[Entry, Run, tuple[Array, ...]]]:
@@ -130,9 +130,17 @@ def bfgs_positive_definite(groups: Sequence[Group]) -> Claim:
 
 
 def _falling(
-    groups: Sequence[Group], name: str, statement: str, column: str, words: str, correction: str, *, most: float
+    groups: Sequence[Group],
+    name: str,
+    statement: str,
+    column: str,
+    words: str,
+    correction: str,
+    *,
+    share: float,
+    most: float,
 ) -> Claim:
-    """A column whose median over the last third of a run is below half that of its first third, in the median run.
+    """A column whose median over the last third of a run is below `share` of that of its first third, in the median run.
 
     most: what it may be at the end. Fewer runs than three decide nothing.
     """
@@ -160,7 +168,7 @@ def _falling(
     return Claim(
         name,
         statement,
-        Verdict.SUPPORTED if ratio < _FALLS and float(np.median(ends)) <= most else Verdict.CONTRADICTED,
+        Verdict.SUPPORTED if ratio < share and float(np.median(ends)) <= most else Verdict.CONTRADICTED,
         evidence,
         correction,
         numbers={"ratio": ratio, "start": float(np.median(starts)), "end": float(np.median(ends)), "runs": len(found)},
@@ -178,15 +186,17 @@ def bfgs_dennis_more(groups: Sequence[Group]) -> Claim:
         "steps alone (Dennis and Moré, 1974)."
     )
     words = "|(A - B) p| / |B p|"
-    return _falling(groups, "bfgs_dennis_more", statement, "direction_error", words, correction, most=math.inf)
+    return _falling(
+        groups, "bfgs_dennis_more", statement, "direction_error", words, correction, share=_FALLS, most=math.inf
+    )
 
 
 def bfgs_close(groups: Sequence[Group]) -> Claim:
-    """|H_(k+1) - H_k|_F / |H_k|_F falls over a run, to less than a half."""
+    """|H_(k+1) - H_k|_F / |H_k|_F is a tenth or less over the last third of a run, and less than over the first."""
     statement = "BFGS's matrix stays close to its predecessor."
     correction = (
         "The update is the nearest matrix in a weighted norm, under symmetry and the secant equation; nothing bounds "
         "how near that is, and the weighted norm does not make it positive definite."
     )
     words = "the relative change of H in a step"
-    return _falling(groups, "bfgs_close", statement, "matrix_change", words, correction, most=_CLOSE)
+    return _falling(groups, "bfgs_close", statement, "matrix_change", words, correction, share=1.0, most=_CLOSE)
