@@ -140,9 +140,10 @@ def _falling(
     share: float,
     most: float,
 ) -> Claim:
-    """A column whose median over the last third of a run is below `share` of that of its first third, in the median run.
+    """A column whose median over the last third of a run is below that of its first third, in the median run.
 
-    most: what it may be at the end. Fewer runs than three decide nothing.
+    share: of the first third's, below which it falls; most: what it may be at the end. Fewer runs than three decide
+    nothing.
     """
     every = [(entry, run, values) for entry, run, values in _diagnosed(groups, column) if values[1].size >= _ROWS]
     found = [(entry, run, values) for entry, run, values in every if is_near_minimum(run)]
@@ -185,10 +186,8 @@ def bfgs_dennis_more(groups: Sequence[Group]) -> Claim:
         "BFGS's matrix need not converge to the Hessian: superlinear convergence asks that it acts like it along the "
         "steps alone (Dennis and Moré, 1974)."
     )
-    words = "|(A - B) p| / |B p|"
-    return _falling(
-        groups, "bfgs_dennis_more", statement, "direction_error", words, correction, share=_FALLS, most=math.inf
-    )
+    name, column, words = "bfgs_dennis_more", "direction_error", "|(A - B) p| / |B p|"
+    return _falling(groups, name, statement, column, words, correction, share=_FALLS, most=math.inf)
 
 
 def bfgs_close(groups: Sequence[Group]) -> Claim:
