@@ -34,7 +34,7 @@ def rows_of(experiment: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("experiment", "title"),
-    [("softmax", "linear-digits"), ("wine", "mlp-wine"), ("breast_cancer", "mlp-breast_cancer")],
+    [("softmax", "linear-digits, weight decay 0.01"), ("wine", "mlp-wine"), ("breast_cancer", "mlp-breast_cancer")],
 )
 @pytest.mark.parametrize("axis", AXES)
 def test_what_reaching_the_target_cost_follows_from_the_rows(experiment: str, title: str, axis: str) -> None:

@@ -15,8 +15,8 @@ from hessrun.run import checkpoint
 from hessrun.run.recording import Recording
 
 
-@pytest.mark.parametrize("kept", [(), ("checkpoints.keep_bytes=0",)])
-@pytest.mark.parametrize("moment", ["gradient", "checkpoint", "status", "after"])
+@pytest.mark.parametrize("kept", [pytest.param((), marks=pytest.mark.slow), ("checkpoints.keep_bytes=0",)])
+@pytest.mark.parametrize("moment", ["gradient", "checkpoint", "status", pytest.param("after", marks=pytest.mark.slow)])
 def test_a_kill_after_the_last_step_loses_nothing(tmp_path, monkeypatch, kept: tuple[str, ...], moment: str) -> None:
     """keep_bytes=0: what stays of the run at its end is its vector alone, from which nothing goes on."""
     job(tmp_path / "whole", "lbfgs", *kept)
