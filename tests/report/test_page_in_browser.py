@@ -161,11 +161,11 @@ def test_the_slider_moves_through_the_spectra(browser):
     figure = browser.find_element(By.CSS_SELECTOR, "figure[data-spectra]")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", figure)
     said = figure.find_element(By.TAG_NAME, "output")
-    assert said.text == "step 0, 1 of 4 eigenvalues below the noise floor"
+    assert said.text == "step 0, 1 of 4 eigenvalues below minus the noise floor"
     values = "return arguments[0].querySelector('.plot').data[0].customdata"
     assert browser.execute_script(values, figure) == [-1, 1, 2, 4]
     figure.find_element(By.CSS_SELECTOR, "input[type=range]").send_keys(Keys.ARROW_RIGHT)
-    assert said.text == "step 4, 0 of 4 eigenvalues below the noise floor"
+    assert said.text == "step 4, 0 of 4 eigenvalues below minus the noise floor"
     assert browser.execute_script(values, figure) == [0.5, 1, 2, 4]
     Select(figure.find_element(By.TAG_NAME, "select")).select_by_visible_text("newton")
     assert said.text.startswith("step 0")
