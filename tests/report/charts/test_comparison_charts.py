@@ -195,7 +195,10 @@ def _group(title, n=10):
             [(f"quadratic (condition={k}, n={n})", 9) for k in (1, 2) for n in (20, 100)],
             [f"quadratic, condition={k}, n={n}" for k in (1, 2) for n in (20, 100)],
         ),
-        ([("chain, weight decay 1", 9), ("chain, weight decay 2", 9)], ["chain, weight decay 1", "chain, weight decay 2"]),
+        (
+            [("chain, weight decay 1", 9), ("chain, weight decay 2", 9)],
+            ["chain, weight decay 1", "chain, weight decay 2"],
+        ),
     ],
 )  # fmt: skip
 def test_short_titles_tell_problems_apart(titles, short):
