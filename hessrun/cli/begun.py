@@ -9,9 +9,7 @@ import yaml
 from hessrun.cli.instantiate import make
 from hessrun.record import read_run
 from hessrun.run import Experiment, Probe
-
-# What no identity holds, so that a finished run is found whatever it recorded, and what shapes the rows to come.
-_SHAPING = ("log_every", "curvature")
+from hessrun.run.store import SHAPING
 
 
 def as_begun(experiment: Experiment, config: Mapping[str, Any]) -> tuple[Experiment, str | None]:
@@ -22,8 +20,8 @@ def as_begun(experiment: Experiment, config: Mapping[str, Any]) -> tuple[Experim
     if experiment.resume is None:
         return experiment, None
     stored = read_run(experiment.folder).config
-    asked = yaml.safe_load(yaml.safe_dump({key: config[key] for key in _SHAPING}))
-    differing = [key for key in _SHAPING if key in stored and stored[key] != asked[key]]
+    asked = yaml.safe_load(yaml.safe_dump({key: config[key] for key in SHAPING}))
+    differing = [key for key in SHAPING if key in stored and stored[key] != asked[key]]
     if not differing:
         return experiment, None
     kept = {key: stored[key] for key in differing}

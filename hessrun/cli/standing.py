@@ -23,7 +23,6 @@ def status(arguments: Sequence[str]) -> int:
     """
     seconds, words = split(arguments)
     _, paths = parse(words, verb="status", options=("--watch",))
-    runs_taken(paths)  # said at once, where there are none
 
     def look() -> list[JobOutcome]:
         found = [standing(folder) for folder in find_runs(runs_taken(paths))]

@@ -116,10 +116,10 @@ class ClosureObjective(Objective):
             return Evaluation(x, self._value(loss), None)
         found = self._at.gather_gradient()
         if found is None:
-            if not loss.requires_grad and not bool(loss.isfinite()):
-                # A closure may guard its domain by a constant: a rejected trial.
-                return Evaluation(x, self._value(loss), torch.full_like(x, torch.nan))
             if not loss.requires_grad:
+                if not bool(loss.isfinite()):
+                    # A closure may guard its domain by a constant: a rejected trial.
+                    return Evaluation(x, self._value(loss), torch.full_like(x, torch.nan))
                 raise ObjectiveError(
                     "The closure's loss has no graph and its parameters no gradient: compute the loss from them with "
                     "torch operations and return it, with or without `loss.backward()`."

@@ -18,7 +18,7 @@ def claims_table(claims: Sequence[Claim]) -> Table:
             claim.evidence,
             _interval(claim),
             claim.correction or "–",
-            f"figures/{claim.chart.name}.svg" if claim.chart else "–",
+            claim.figure or "–",
         )
         for claim in claims
     ]
@@ -45,7 +45,7 @@ def claims_json(claims: Sequence[Claim]) -> list[dict[str, Any]]:
             "interval": list(claim.interval) if claim.interval else None,
             "level": claim.level,
             "runs": list(claim.runs),
-            "figure": f"figures/{claim.chart.name}.svg" if claim.chart else None,
+            "figure": claim.figure,
         }
         for claim in claims
     ]

@@ -81,12 +81,17 @@ def compared(
     ]
 
 
-def beside_cheapest(group: Group, axis: str) -> list[Compared]:
-    """The Hessian methods of a problem beside its cheapest first-order one by that axis: one family of tests."""
+def beside_cheapest(group: Group, axis: str, entries: Iterable[Entry] | None = None) -> list[Compared]:
+    """Entries of a problem, by default its Hessian methods, beside its cheapest first-order one by that axis.
+
+    They are one family of tests.
+    """
     base = reference(group, axis)
     if base is None:
         return []
-    return compared(((group, entry, base) for entry in contenders(group) if entry.is_hessian_method), axis)
+    if entries is None:
+        entries = (entry for entry in contenders(group) if entry.is_hessian_method)
+    return compared(((group, entry, base) for entry in entries), axis)
 
 
 def couples(groups: Sequence[Group], first: str, second: str) -> list[tuple[Group, Entry, Entry]]:

@@ -1,6 +1,6 @@
 """The report's sections from its problems and claims: Results, Discussion, Conclusion, and what is missing."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,7 +40,7 @@ def contents(
     spread: a `map` that draws them.
     """
     overall: list[Drawing] = [*charts_over(groups)]
-    tested = _of_claims(claims, {drawing.name for drawing in overall})
+    tested = _of_claims(claims)
     own = [_drawings(group, f"problem{index}") for index, group in enumerate(groups, start=1)]
     every = [*overall, *tested, *(drawing for drawings in own for drawing in drawings)]
     looks = looks_of(_labels(groups, every))
@@ -81,11 +81,11 @@ def contents(
     return [*sections, *careful], looks
 
 
-def _of_claims(claims: Sequence[Claim], known: Collection[str]) -> list[Drawing]:
-    """Their figures, each once, but for those that stand elsewhere already."""
+def _of_claims(claims: Sequence[Claim]) -> list[Drawing]:
+    """Their own figures, each once: of those of one name the first."""
     found: dict[str, Drawing] = {}
     for claim in claims:
-        if claim.chart is not None and claim.chart.name not in known:
+        if claim.chart is not None:
             found.setdefault(claim.chart.name, claim.chart)
     return list(found.values())
 

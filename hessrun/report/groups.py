@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,6 +17,7 @@ from hessrun.record.schema import PASSES
 
 Array = npt.NDArray[np.float64]
 T = TypeVar("T")
+P = ParamSpec("P")
 FIRST_ORDER = ("gd", "sgd", "adam", "adamw", "muon", "rmsprop", "adagrad")
 HESSIAN = (
     *("newton", "newton_trust", "newton_cg", "newton_cg_line_search", "gauss_newton"),
@@ -40,18 +41,19 @@ def column(run: Run, name: str) -> Array:
     return np.array([float(v) if isinstance(v, int | float) else np.nan for v in values])
 
 
-def once_a_group(function: Callable[["Group"], T]) -> Callable[["Group"], T]:
-    """The function, its result kept for as long as the group lives: a group does not change.
+def once_a_group(function: Callable[Concatenate["Group", P], T]) -> Callable[Concatenate["Group", P], T]:
+    """The function, its results kept for as long as the group lives: a group does not change.
 
-    The result must not hold the group itself.
+    The results must not hold the group itself; further arguments are hashable.
     """
-    kept: WeakKeyDictionary[Group, T] = WeakKeyDictionary()
+    kept: WeakKeyDictionary[Group, dict[tuple[object, ...], T]] = WeakKeyDictionary()
 
     @wraps(function)
-    def found(group: Group) -> T:
-        if group not in kept:
-            kept[group] = function(group)
-        return kept[group]
+    def found(group: Group, /, *args: P.args, **named: P.kwargs) -> T:
+        results, asked = kept.setdefault(group, {}), (*args, *sorted(named.items()))
+        if asked not in results:
+            results[asked] = function(group, *args, **named)
+        return results[asked]
 
     return found
 

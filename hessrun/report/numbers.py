@@ -97,6 +97,7 @@ def baseline(group: Group) -> Entry | None:
     return min(found, key=median_final_loss, default=None)
 
 
+@once_a_group
 def reference(group: Group, axis: str) -> Entry | None:
     """The first-order entry that reached the target at the least median cost on `axis`; the baseline where none did.
 

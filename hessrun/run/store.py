@@ -17,6 +17,9 @@ from hessrun.run.experiment import Experiment
 from hessrun.run.provenance import now
 from hessrun.status import RunState, Status
 
+# What no run's identity holds, so that a finished run is found whatever it recorded, and what shapes the rows to come.
+SHAPING = ("log_every", "curvature")
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -175,5 +178,5 @@ def _goes_on(folder: Path, experiment: Experiment) -> bool:
         return False
     is_cut_off = run.state in (RunState.RUNNING, RunState.INTERRUPTED)
     asked = yaml.safe_load(experiment.config)
-    is_alike = all(run.config.get(key) == asked.get(key) for key in ("log_every", "curvature"))
+    is_alike = all(run.config.get(key) == asked.get(key) for key in SHAPING)
     return is_cut_off and is_alike and _changed(run.manifest, experiment.manifest) is None

@@ -127,6 +127,8 @@ def test_layers_restrict_the_hessian_to_a_block(run, tmp_path):
         ("RUN --kind fisher", "gauss_newton"),
         ("RUN --method power", "auto, exact, lanczos, density"),
         ("RUN --method lanczos --k 311", "--k 311: there are only 310 eigenvalues."),
+        ("RUN --method exact --k 3", "--k 3: how many at each end, is for --method lanczos"),
+        ("RUN --method density --k 3", "--k 3: how many at each end, is for --method lanczos"),
         ("RUN --k 0", "--k 0: must be a whole number, 1 or above"),
         ("RUN --knd hessian", "Did you mean '--kind'?"),
         ("RUN --step", "--step: needs a value"),

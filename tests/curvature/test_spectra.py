@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hessrun.curvature import as_spectrum, eigenvalues, extremes, from_eigenvalues, spectrum
-from hessrun.errors import OptionError
+from hessrun.errors import OptionError, TooLargeError
 from hessrun.objective import Curvature, EmpiricalRisk, Objective, as_objective
 
 
@@ -176,3 +176,12 @@ def test_the_counts_of_signs_are_the_inertia(seed: int) -> None:
     floor = 1e-9 * np.abs(signs).max()
     assert found.negative == int((signs < -floor).sum())
     assert found.zero == int((np.abs(signs) <= floor).sum())
+
+
+def test_a_spectrum_in_float32_needs_the_matrix_in_float64_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 100
+    objective, x = _quadratic(torch.ones(n, dtype=torch.float32))
+    monkeypatch.setattr("hessrun.linalg.memory.available_bytes", lambda device: 2 * n * n * 8 - 1)
+    with pytest.raises(TooLargeError, match=r"The exact spectrum at n = 100 .* Use Lanczos or a density instead"):
+        spectrum(objective, x)
+    assert objective.counts.hessian_columns == 0

@@ -9,6 +9,7 @@ import pytest
 from test_resume import Killed, configuration, facts, job, the_run
 
 from hessrun.cli.job import run_job
+from hessrun.cli.main import main
 from hessrun.errors import RecordError
 from hessrun.record import RunWriter, find_runs, read_run
 from hessrun.run import checkpoint
@@ -188,3 +189,24 @@ def test_a_model_of_another_size_is_not_taken_for_the_old(tmp_path, monkeypatch)
     assert run("nn.Linear(64, n_outputs)") == "finished"
     with pytest.raises(RecordError, match="its model has changed, from 650 parameters to 3,"):
         run("nn.Linear(64, 50), nn.Linear(50, n_outputs)")
+
+
+def test_weights_are_exported_whole_or_not_at_all(tmp_path, monkeypatch, capsys) -> None:
+    job(tmp_path / "runs", "lbfgs")
+    run, out = the_run(tmp_path / "runs").path, tmp_path / "weights.pt"
+    assert main(["export", str(run), "--out", str(out)]) == 0
+    before = out.read_bytes()
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "fsync", full)
+        capsys.readouterr()
+        assert main(["export", str(run), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"hessrun: --out {out}: cannot be written (No space left on device).\n"
+    assert out.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["weights.pt"]
+    assert main(["compact", str(run), "--out", str(tmp_path / "small")]) == 0
+    assert main(["export", str(tmp_path / "small" / run.name)]) == 2
+    assert "is a compact record without weights" in capsys.readouterr().err

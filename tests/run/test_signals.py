@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from hessrun.run.signals import Signals
+from hessrun.cli.main import main
+from hessrun.run.signals import SecondSignal, Signals
 
 
 def test_the_first_is_noted_and_the_second_ends_at_once() -> None:
@@ -15,8 +16,10 @@ def test_the_first_is_noted_and_the_second_ends_at_once() -> None:
     try:
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.noted == signal.SIGTERM
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SecondSignal) as ended:
             os.kill(os.getpid(), signal.SIGINT)
+        assert isinstance(ended.value, KeyboardInterrupt)
+        assert ended.value.number == signal.SIGINT
         assert signals.noted == signal.SIGTERM
     finally:
         signals.release()
@@ -36,3 +39,13 @@ def test_a_handler_that_was_not_set_from_python_gives_way_to_the_default(monkeyp
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.parametrize(("error", "code"), [(SecondSignal(signal.SIGTERM), 143), (KeyboardInterrupt(), 130)])
+def test_the_exit_code_is_that_of_the_signal(error: BaseException, code: int, monkeypatch, capsys) -> None:
+    def ended(words: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr("hessrun.cli.app.run_hydra", ended)
+    assert main(["optimizer=gd"]) == code
+    assert capsys.readouterr().err == "hessrun: interrupted.\n"

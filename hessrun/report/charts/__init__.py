@@ -10,7 +10,10 @@ from hessrun.report.charts.target import cost_to_target
 from hessrun.report.groups import Group
 from hessrun.report.series import told_alone
 
-__all__ = ["charts_of", "charts_over", "headline", "headline_of"]
+__all__ = ["HEADLINE", "charts_of", "charts_over", "headline"]
+
+# The name of the figure that holds the answer; there is one wherever a method stands beside a first-order one.
+HEADLINE = "headline"
 
 
 def charts_of(group: Group, prefix: str) -> list[Chart]:
@@ -22,12 +25,7 @@ def charts_of(group: Group, prefix: str) -> list[Chart]:
     return [chart for chart in found if chart is not None]
 
 
-def headline_of(groups: Sequence[Group]) -> Chart | None:
-    """The answer in one figure, over the problems that are told alone."""
-    return headline(told_alone(groups) or groups, "headline")
-
-
 def charts_over(groups: Sequence[Group]) -> list[Chart]:
     """Those over all problems; a series of problems has figures of its own, and no row for each in the first."""
-    found = [headline_of(groups), performance_profiles(groups, "profiles")]
+    found = [headline(told_alone(groups) or groups, HEADLINE), performance_profiles(groups, "profiles")]
     return [chart for chart in found if chart is not None]

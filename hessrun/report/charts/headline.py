@@ -8,9 +8,9 @@ import numpy as np
 
 from hessrun.report.chart import Chart, Panel, Series
 from hessrun.report.charts.edges import Edges, Mark, dodged
-from hessrun.report.comparisons import Compared, compared
-from hessrun.report.groups import Group
-from hessrun.report.numbers import AXES, best_settings, median_cost, reference
+from hessrun.report.comparisons import Compared, beside_cheapest
+from hessrun.report.groups import Entry, Group
+from hessrun.report.numbers import AXES, best_settings, median_cost
 from hessrun.report.titles import short_titles
 from hessrun.report.words import plural
 
@@ -28,7 +28,7 @@ def headline(groups: Sequence[Group], name: str) -> Chart | None:
     and another method beside it.
     """
     found = {
-        axis: [(group, comparisons) for group in groups if (comparisons := _beside_cheapest(group, axis))]
+        axis: [(group, made) for group in groups if (made := beside_cheapest(group, axis, _best_of_others(group)))]
         for axis in AXES
     }
     if not found["step"]:
@@ -60,13 +60,9 @@ def shared_label(groups: Sequence[Group], name: str) -> str:
     return name if name in labels else labels[0]
 
 
-def _beside_cheapest(group: Group, axis: str) -> list[Compared]:
-    """The best settings of each method that is not first-order beside the cheapest one that is."""
-    base = reference(group, axis)
-    if base is None:
-        return []
-    others = [entry for entry in best_settings(group).values() if not entry.is_first_order]
-    return compared(((group, entry, base) for entry in others), axis)
+def _best_of_others(group: Group) -> list[Entry]:
+    """The best settings of each method that is not first-order."""
+    return [entry for entry in best_settings(group).values() if not entry.is_first_order]
 
 
 def _panel(

@@ -23,7 +23,8 @@ class Claim:
     evidence: one sentence with the numbers; where the data do not suffice, what is lacking.
     numbers: what the sentence rests on; interval: of the first of them, (low, high) at `level`, or None.
     runs: the folders' names of the runs that it rests on.
-    chart: the figure, or None where there is nothing to draw.
+    chart: the figure, or None where there is nothing to draw; shown_in: the name of one that stands elsewhere in the
+    report, or "".
     """
 
     id: str
@@ -36,3 +37,10 @@ class Claim:
     level: float = 0.95
     runs: tuple[str, ...] = ()
     chart: Chart | None = None
+    shown_in: str = ""
+
+    @property
+    def figure(self) -> str | None:
+        """The file of its figure below the report's folder, or None."""
+        name = self.shown_in if self.chart is None else self.chart.name
+        return f"figures/{name}.svg" if name else None

@@ -193,10 +193,8 @@ def condition_second_order(groups: Sequence[Group]) -> Claim:
             for end in (0, -1)
         ]
         if np.isfinite(counts).all():
-            evidence += (
-                f" A step of Newton-CG took {counts[0]:.3g} CG iterations at the lowest, {counts[1]:.3g} at the "
-            )
-            evidence += "highest."
+            low, high = counts
+            evidence += f" A step of Newton-CG took {low:.3g} CG iterations at the lowest, {high:.3g} at the highest."
     shares = [failed[i] / len(runs[i]) for i in (0, 1)]
     return Claim(
         name,

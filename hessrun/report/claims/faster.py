@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from hessrun.report.charts import headline_of
+from hessrun.report.charts import HEADLINE
 from hessrun.report.claims.claim import Claim, Verdict
 from hessrun.report.claims.records import folders, lacking
 from hessrun.report.comparisons import Compared, beside_cheapest
@@ -107,7 +107,7 @@ def _faster(groups: Sequence[Group], axis: str, name: str) -> Claim:
         },
         interval=interval,
         runs=folders([run for c in found for run in c.runs]),
-        chart=headline_of(groups),
+        shown_in=HEADLINE,
     )
 
 

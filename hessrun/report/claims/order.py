@@ -145,10 +145,11 @@ def _each(values: dict[str, float], digits: int = 3) -> str:
 
 def _by_problem(tails: Sequence[Tail], of: Callable[[Tail], float]) -> dict[str, float]:
     """By problem the median over runs of a number of their tails."""
-    return {title: float(np.median([of(end) for end in ends])) for title, ends in _sorted(tails).items()}
+    return {title: float(np.median([of(end) for end in ends])) for title, ends in _grouped(tails).items()}
 
 
-def _sorted(tails: Sequence[Tail]) -> dict[str, list[Tail]]:
+def _grouped(tails: Sequence[Tail]) -> dict[str, list[Tail]]:
+    """By problem."""
     found: dict[str, list[Tail]] = {}
     for end in tails:
         found.setdefault(end.problem, []).append(end)
@@ -157,7 +158,7 @@ def _sorted(tails: Sequence[Tail]) -> dict[str, list[Tail]]:
 
 def _interval(tails: Sequence[Tail], of: Callable[[Tail], float]) -> tuple[float, float] | None:
     """Of the median over the runs of one problem; None where there are several, which are no repetitions."""
-    one_problem = len(_sorted(tails)) == 1
+    one_problem = len(_grouped(tails)) == 1
     return interval_over([end.run for end in tails], [of(end) for end in tails]) if one_problem else None
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from hessrun.report.charts import charts_over
 from hessrun.report.claims import Verdict, claims_of
 from hessrun.report.claims.faster import faster_by_clock, faster_by_iteration, faster_by_pass, verdict_of
 from hessrun.report.claims.pairs import dfp_versus_bfgs, lbfgs_over_bfgs
@@ -19,6 +20,15 @@ def test_faster_by_iteration_and_slower_by_the_clock(race, groups_of):
     assert by_iteration.numbers["ratio"] == pytest.approx(0.1, abs=0.02)
     assert faster_by_clock(groups).verdict is Verdict.CONTRADICTED
     assert faster_by_pass(groups).numbers["ratio"] == pytest.approx(1.3, abs=0.3)
+
+
+def test_their_figure_is_the_one_over_all_problems_which_the_report_draws(race, groups_of):
+    groups = groups_of([*race("gd", 40), *race("newton", 4)])
+    drawn = {f"figures/{chart.name}.svg" for chart in charts_over(groups)}
+    for claim in (faster_by_iteration(groups), faster_by_pass(groups), faster_by_clock(groups)):
+        assert claim.figure in drawn
+        assert claim.chart is None
+    assert faster_by_iteration([]).figure is None
 
 
 def test_a_method_whose_budget_ended_early_is_not_slower_by_what_it_did_not_spend(race, groups_of):
