@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from hessrun.run.heap import release_freed_memory
+
 try:
     import resource
 except ImportError:  # no POSIX system: the host's peak is not known there
@@ -18,7 +20,11 @@ _STATUS, _PEAK = Path("/proc/self/status"), "VmHWM:"
 
 
 def forget_peak() -> None:
-    """Measure from here on; where the system cannot, the host's peak is that since the process began."""
+    """Measure from here on; where the system cannot, the host's peak is that since the process began.
+
+    What was freed before goes back first: a run that is served from it would else seem to take no memory.
+    """
+    release_freed_memory()
     with contextlib.suppress(OSError):
         _FORGET.write_text("5")
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

@@ -19,6 +19,7 @@ from hessrun.problems import AnalyticProblem, ProblemFacts
 from hessrun.record import read_run
 from hessrun.record.schema import COLUMNS
 from hessrun.run import Budget, Experiment, Probe, run_experiment
+from hessrun.run.heap import keep_freed_memory
 from hessrun.run.store import claim
 from hessrun.status import Status
 
@@ -142,6 +143,9 @@ class _Takes(SGD):
 
 
 def test_the_status_says_how_much_memory_the_run_took(tmp_path) -> None:
+    keep_freed_memory()
+    freed_before = [torch.ones(2**20, dtype=torch.float64) for _ in range(25)]
+    del freed_before  # 200 MiB that the process keeps: more than the run takes
     peaks = []
     for name, n in (("large", 2**24), ("small", 2)):
         _Takes.n = n
