@@ -53,18 +53,18 @@ class Attention(Link):
 
     def __init__(self, layer: AttentionHeads, inputs: Tensor) -> None:
         self._heads = layer.heads
-        self._q, self._k, self._v = split_heads(inputs.unsqueeze(1), self._heads)
+        self._q, self._k, self._v = split_heads(inputs, self._heads)
         self._scale = 1 / math.sqrt(self._q.shape[-1])
         self._P = torch.softmax(self._scale * (self._q @ self._k.mT), dim=-1)
-        self.output = join_heads(self._P @ self._v).squeeze(1)
+        self.output = join_heads(self._P @ self._v)
         self._adjoint: Tensor | None = None
 
     def back(self, adjoint: Tensor) -> Tensor:
-        (self._adjoint,) = split_heads(adjoint.unsqueeze(1), self._heads, parts=1)
+        (self._adjoint,) = split_heads(adjoint, self._heads, parts=1)
         slopes = self._adjoint @ self._v.mT
         self._centred = slopes - (self._P * slopes).sum(-1, keepdim=True)
         self._S = self._P * self._centred
-        return self._packed(self._S @ self._k, self._S.mT @ self._q, self._P.mT @ self._adjoint).squeeze(1)
+        return self._packed(self._S @ self._k, self._S.mT @ self._q, self._P.mT @ self._adjoint)
 
     def push(self, tangent: Tensor, vectors: Vectors) -> tuple[Tensor, Any]:
         q, k, v = split_heads(tangent, self._heads)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from hessrun.objective.attention import Attention, AttentionHeads
-from hessrun.objective.links import LINEAR, Affine, Elementwise, Fixed, Link, Own, Passed, Trained, convolution
+from hessrun.objective.bilinear import Convolution, Linear
+from hessrun.objective.links import Affine, Elementwise, Fixed, Link, Own, Passed, Trained
 from hessrun.objective.norms import Norm
 from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
 from hessrun.objective.positions import Positionwise
@@ -213,7 +214,7 @@ def _link(call: Call, a: Tensor, parameters: Mapping[str, Tensor], places: Mappi
         )
         if isinstance(layer, nn.GroupNorm | nn.LayerNorm):
             return Norm(layer, a, own)
-        of = LINEAR if isinstance(layer, nn.Linear) else convolution(layer)
+        of = Linear() if isinstance(layer, nn.Linear) else Convolution(layer)
         if isinstance(layer, nn.Linear) and a.ndim > 2:
             return Positionwise(lambda vectors: Affine(of, vectors, own), a)
         return Affine(of, a, own)

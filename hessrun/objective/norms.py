@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hessrun.objective.bilinear import in_the_order_of
 from hessrun.objective.links import Own, Trained, Vectors
 
 
@@ -20,27 +21,28 @@ class Norm(Trained):
     def __init__(self, layer: nn.GroupNorm | nn.LayerNorm, inputs: Tensor, own: Own) -> None:
         shape, weight, bias = inputs.shape[1:], own.weight, own.bias
         if isinstance(layer, nn.GroupNorm):
-            self.output = functional.group_norm(inputs, layer.num_groups, weight, bias, layer.eps)
+            output = functional.group_norm(inputs, layer.num_groups, weight, bias, layer.eps)
             self._groups: tuple[int, ...] = (layer.num_groups, math.prod(shape) // layer.num_groups)
             self._own: tuple[int, ...] = (shape[0],)
             self._at_end = len(shape) - 1
         else:
-            self.output = functional.layer_norm(inputs, layer.normalized_shape, weight, bias, layer.eps)
+            output = functional.layer_norm(inputs, layer.normalized_shape, weight, bias, layer.eps)
             self._own, self._at_end = tuple(layer.normalized_shape), 0
             self._groups = (*shape[: len(shape) - len(self._own)], math.prod(self._own))
+        self.output = in_the_order_of(inputs, output)
         # Parameters [*own] stand beside activations [..., *own, 1, ...], `at_end` numbers after them.
         self._rest = [d for d in range(len(shape)) if not self._owns(d, len(shape))]
         self._shape, self._weight_at, self._bias_at = shape, own.weight_at, own.bias_at
         self._weight = None if weight is None else self._beside(weight)
-        a = inputs.reshape(-1, *self._groups)
+        a = self._grouped(inputs)
         variance, mean = torch.var_mean(a, -1, correction=0, keepdim=True)
-        self._s = (variance + layer.eps).sqrt().unsqueeze(1)
-        self._u = (a - mean).unsqueeze(1) / self._s
+        self._s = (variance + layer.eps).sqrt()
+        self._u = (a - mean) / self._s
         self._adjoint: Tensor | None = None
 
     def keep(self, adjoint: Tensor) -> None:
-        self._adjoint = adjoint.unsqueeze(1)
-        self._g = self._grouped(self._weighed(self._adjoint))
+        self._adjoint = adjoint
+        self._g = self._grouped(self._weighed(adjoint))
         self._r = self._projected(self._g) / self._s
 
     def back(self, adjoint: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ class Norm(Trained):
             made = self._direction(vectors, self._weight_at) * self._unit
         if self._bias_at is not None:
             made = made + self._direction(vectors, self._bias_at)
-        return made.expand(len(self._u), len(vectors[0]), *self._shape)
+        return made.expand(len(vectors[0]), *self.output.shape)
 
     def push(self, tangent: Tensor, vectors: Vectors) -> tuple[Tensor, Any]:
         a = self._grouped(tangent)
@@ -87,12 +89,12 @@ class Norm(Trained):
 
     @property
     def _unit(self) -> Tensor:
-        """u in the activations' shape, [B, 1, ...]."""
-        return self._u.reshape(-1, 1, *self._shape)
+        """u in the activations' shape, [B, ...]."""
+        return self._u.reshape(self.output.shape)
 
     def _grouped(self, values: Tensor) -> Tensor:
-        """[B, k, ...] -> [B, k, *groups], each group in a row."""
-        return values.reshape(*values.shape[:2], *self._groups)
+        """[..., *shape of an example] -> [..., *groups], each group along the last dimension."""
+        return values.reshape(*values.shape[: values.ndim - len(self._shape)], *self._groups)
 
     def _projected(self, g: Tensor) -> Tensor:
         return (g - g.mean(-1, keepdim=True)).addcmul_(self._u, (self._u * g).mean(-1, keepdim=True), value=-1)
@@ -104,15 +106,15 @@ class Norm(Trained):
         return parameter.reshape(*parameter.shape, *[1] * self._at_end)
 
     def _direction(self, vectors: Vectors, place: int) -> Tensor:
-        """[1, k, ..., *own, 1, ...], beside activations [B, k, ...]."""
+        """[k, 1, ..., *own, 1, ...], beside activations [k, B, ...]."""
         before = [1] * (len(self._shape) - len(self._own) - self._at_end)
         k = len(vectors[place])
-        return vectors[place].reshape(1, k, *before, *self._own, *[1] * self._at_end)
+        return vectors[place].reshape(k, 1, *before, *self._own, *[1] * self._at_end)
 
     def _owns(self, dimension: int, dimensions: int) -> bool:
         end = dimensions - self._at_end
         return end - len(self._own) <= dimension < end
 
     def _summed(self, values: Tensor) -> Tensor:
-        """Over examples and positions: [B, k, ...] -> [k, *own]."""
-        return values.sum((0, *(2 + d for d in self._rest)))
+        """Over examples and positions: [k, B, ...] -> [k, *own]."""
+        return values.sum((1, *(2 + d for d in self._rest)))

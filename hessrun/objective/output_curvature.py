@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hessrun.objective.bilinear import in_the_order_of
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 _IGNORED = -100  # the class that torch's cross entropy leaves out of its mean
 
 
 class OutputLoss(Protocol):
-    """share * loss at outputs [B, ...]. gradient: [B, ...]; product: of its Hessian with tangents [B, k, ...]."""
+    """share * loss at outputs [B, ...]. gradient: [B, ...]; product: of its Hessian with tangents [k, B, ...]."""
 
     gradient: Tensor
 
@@ -37,15 +39,15 @@ class _CrossEntropy:
     """With p the softmax of an example's outputs, the gradient is p - e_class and the Hessian diag(p) - p p'."""
 
     def __init__(self, outputs: Tensor, targets: Tensor, share: float) -> None:
-        p = torch.softmax(outputs, dim=1)
+        p = in_the_order_of(outputs, torch.softmax(outputs, dim=1))
         kept = (targets != _IGNORED).to(p.dtype)
         each = (share * kept / kept.sum()).unsqueeze(1)
-        self._p, self._scaled = p.unsqueeze(1), (each * p).unsqueeze(1)
-        self.gradient = (each * p).scatter_add_(1, targets.clamp_min(0).unsqueeze(1), -each)
+        self._p, self._scaled = p, each * p
+        self.gradient = self._scaled.scatter_add(1, targets.clamp_min(0).unsqueeze(1), -each)
 
     def product(self, tangents: Tensor) -> Tensor:
-        means: Tensor = torch.linalg.vecdot(self._p, tangents)
-        return self._scaled * (tangents - means.unsqueeze(2))
+        means = (self._p * tangents).sum(2, keepdim=True)
+        return self._scaled * (tangents - means)
 
 
 class _AnyLoss:
@@ -60,7 +62,6 @@ class _AnyLoss:
         if not self._slope.requires_grad:
             return torch.zeros_like(tangents)
         columns = [
-            torch.autograd.grad(self._slope, self._outputs, tangent, retain_graph=True)[0]
-            for tangent in tangents.unbind(1)
+            torch.autograd.grad(self._slope, self._outputs, tangent, retain_graph=True)[0] for tangent in tangents
         ]
-        return torch.stack(columns, dim=1)
+        return torch.stack(columns)

@@ -37,9 +37,9 @@ class Positionwise(Trained):
         self._link.collect(self._examples(pulled), pushed, products)
 
     def _examples(self, tangents: Tensor) -> Tensor:
-        """[B, k, *positions, width] -> [B * positions, k, width]."""
-        return tangents.movedim(1, -2).flatten(0, -3)
+        """[k, B, *positions, width] -> [k, B * positions, width]."""
+        return tangents.flatten(1, -2)
 
     def _tangents(self, examples: Tensor) -> Tensor:
         """The converse."""
-        return torch.unflatten(examples, 0, self._shape).movedim(-2, 1)
+        return torch.unflatten(examples, 1, self._shape)

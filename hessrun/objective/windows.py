@@ -32,7 +32,7 @@ class WindowMeans(Link):
         return self._means(tangent), None
 
     def pull(self, pulled: Tensor, pushed: Any, vectors: Vectors) -> Tensor:
-        return self._spread(pulled)
+        return self._spread(pulled.transpose(0, 1)).transpose(0, 1)
 
     def _means(self, values: Tensor) -> Tensor:
         height, width = self._window
@@ -64,11 +64,13 @@ class WindowMaxima(Link):
         return self._put(adjoint, self._places)
 
     def push(self, tangent: Tensor, vectors: Vectors) -> tuple[Tensor, Any]:
+        tangent = tangent.transpose(0, 1)  # so do convolutions leave them
         places = self._places.unsqueeze(1).expand(*tangent.shape[:-2], -1)
-        return torch.unflatten(tangent.flatten(-2).gather(-1, places), -1, self.output.shape[-2:]), places
+        found = torch.unflatten(tangent.flatten(-2).gather(-1, places), -1, self.output.shape[-2:])
+        return found.transpose(0, 1), places
 
     def pull(self, pulled: Tensor, pushed: Any, vectors: Vectors) -> Tensor:
-        return self._put(pulled, pushed)
+        return self._put(pulled.transpose(0, 1), pushed).transpose(0, 1)
 
     def _put(self, adjoint: Tensor, places: Tensor) -> Tensor:
         height, width = self._shape

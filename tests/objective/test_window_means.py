@@ -18,11 +18,11 @@ def test_they_and_their_adjoint_are_those_of_torch(window):
     torch.testing.assert_close(link.output, expected.detach(), rtol=0, atol=1e-15)
     (back,) = torch.autograd.grad(expected, inputs, adjoint)
     torch.testing.assert_close(link.back(adjoint), back, rtol=0, atol=1e-15)
-    tangents = inputs.detach().unsqueeze(1).repeat(1, 4, 1, 1, 1)
+    tangents = inputs.detach().repeat(4, 1, 1, 1, 1)
     pushed, kept = link.push(tangents, [])
-    assert torch.equal(pushed, link.output.unsqueeze(1).expand_as(pushed))
-    pulled = link.pull(adjoint.unsqueeze(1), kept, [])
-    assert torch.equal(pulled[:, 0], link.back(adjoint))
+    assert torch.equal(pushed, link.output.expand_as(pushed))
+    pulled = link.pull(adjoint.unsqueeze(0), kept, [])
+    assert torch.equal(pulled[0], link.back(adjoint))
 
 
 @pytest.mark.parametrize(
