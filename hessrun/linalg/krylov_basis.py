@@ -8,6 +8,7 @@ Ritz pair is (theta, V y), and its residual W y - theta V y needs no further pro
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -38,37 +39,38 @@ class Wanted:
     def count(self) -> int:
         return max(self.smallest + self.largest, self.magnitude)
 
-    def ends(self, theta: Tensor) -> tuple[int, int]:
+    def ends(self, theta: Sequence[float]) -> tuple[int, int]:
         """How many at the lower and at the upper end."""
         if self.magnitude == 0:
             return self.smallest, self.largest
-        top = theta.abs().topk(min(self.magnitude, len(theta))).indices
-        negative = int((theta[top] < 0).sum())
+        top = sorted(theta, key=abs, reverse=True)[: self.magnitude]
+        negative = sum(value < 0 for value in top)
         return negative, len(top) - negative
 
-    def select(self, theta: Tensor, extra: int = 0) -> Tensor:
+    def select(self, theta: Sequence[float], extra: int = 0) -> list[int]:
         """Indices of the wanted ones, and of `extra` more, next to them, shared between the ends."""
         low, high = self.ends(theta)
         # Which end the wanted |theta| lie at may yet change.
         low_extra = extra // 2 if self.magnitude else extra * low // max(1, low + high)
-        index = torch.arange(len(theta), device=theta.device)
-        return index[(index < low + low_extra) | (index >= len(theta) - high - (extra - low_extra))]
+        first = min(low + low_extra, len(theta))
+        return [*range(first), *range(max(first, len(theta) - high - (extra - low_extra)), len(theta))]
 
 
 @dataclass
 class Look:
-    """The Ritz decomposition of a basis: all theta and Y, and what the wanted pairs of `index` leave, R [n, p]."""
+    """The Ritz decomposition of a basis: all theta and Y, and what the wanted pairs of `index` leave, R [n, p].
 
-    theta: Tensor
+    values, residuals: theta of the wanted pairs and the lengths of R, [p]; largest: of the residuals.
+    """
+
+    theta: Sequence[float]
     Y: Tensor
-    index: Tensor
+    index: Sequence[int]
+    values: Tensor
     R: Tensor
     residuals: Tensor
+    largest: float
     ends: tuple[int, int]
-
-    @property
-    def values(self) -> Tensor:
-        return self.theta[self.index]
 
     def worst(self, count: int) -> list[Tensor]:
         """The largest residual vectors, [n] each."""
@@ -77,8 +79,8 @@ class Look:
     def is_crowded(self, width: float) -> bool:
         """Whether two of the wanted values, or one of them and the next, are no further apart than `width`."""
         (low, high), j = self.ends, len(self.theta)
-        gaps = self.theta.diff()
-        return bool((torch.cat([gaps[:low], gaps[max(0, j - 1 - high) :]]) <= width).any())
+        gaps = [above - below for below, above in pairwise(self.theta)]
+        return any(gap <= width for gap in [*gaps[:low], *gaps[max(0, j - 1 - high) :]])
 
     @property
     def neighbours(self) -> list[float]:
@@ -86,8 +88,8 @@ class Look:
         (low, high), j = self.ends, len(self.theta)
         if low + high >= j:
             return []
-        gaps = [float(self.theta[low] - self.theta[low - 1])] if low > 0 else []
-        return gaps + ([float(self.theta[j - high] - self.theta[j - high - 1])] if high > 0 else [])
+        gaps = [self.theta[low] - self.theta[low - 1]] if low > 0 else []
+        return gaps + ([self.theta[j - high] - self.theta[j - high - 1]] if high > 0 else [])
 
 
 class KrylovBasis:
@@ -112,7 +114,7 @@ class KrylovBasis:
         m = empty.shape[1]
         # T as far as it is known: of so many vectors.
         self._T, self._known = torch.zeros(m, m, dtype=torch.float64, device=empty.device), 0
-        self._skew = torch.zeros(1, 1, dtype=torch.float64, device=empty.device)
+        self._skew, self._largest_skew = torch.zeros(1, 1, dtype=torch.float64, device=empty.device), 0.0
 
     @property
     def noise(self) -> float:
@@ -214,14 +216,18 @@ class KrylovBasis:
         T[:, known:], T[known:, :known] = Z.T @ W[:, known:], Z[:, known:].T @ W[:, :known]
         if not bool(T.isfinite().all()):
             raise NotFiniteError("The products with the matrix are not finite: there are no eigenvalues at this point.")
-        self._skew = max(self._skew, T - T.T, key=lambda skew: float(torch.linalg.vector_norm(skew)))
+        skew = T - T.T
+        if (squares := float(torch.linalg.vector_norm(skew))) > self._largest_skew:
+            self._largest_skew, self._skew = squares, skew
         theta, Y = torch.linalg.eigh((T + T.T) / 2)
-        self.scale = max(self.scale, float(theta.abs().max()))
-        index = wanted.select(theta)
-        rows = Y[:, index].T.to(V.dtype)
+        all_values: list[float] = theta.tolist()
+        self.scale = max(self.scale, -all_values[0], all_values[-1])
+        index = wanted.select(all_values)
+        values, rows = theta[index], Y[:, index].T.to(V.dtype)
         # Written by rows, as V and W lie: four times as fast here as W y - V y theta.
-        R = torch.addmm(rows @ W.T, theta[index].unsqueeze(1).to(V.dtype) * rows, V.T, alpha=-1).T
-        return Look(theta, Y, index, R, self._lengths(R), wanted.ends(theta))
+        R = torch.addmm(rows @ W.T, values.unsqueeze(1).to(V.dtype) * rows, V.T, alpha=-1).T
+        residuals = self._lengths(R)
+        return Look(all_values, Y, index, values, R, residuals, float(residuals.max()), wanted.ends(all_values))
 
     def is_noise(self, look: Look, tolerance: float) -> bool:
         """The noise is above the tolerance, and the residuals are no more than it can leave of them.
@@ -229,7 +235,7 @@ class KrylovBasis:
         It is seen in the basis alone; a residual has n components of it.
         """
         noise = self.noise
-        return noise > tolerance * self.scale and float(look.residuals.max()) <= noise * self.V.shape[0] ** 0.5
+        return noise > tolerance * self.scale and look.largest <= noise * self.V.shape[0] ** 0.5
 
     def rivals(self, look: Look, allowed: float) -> list[Tensor]:
         """The residuals, [n] each, of the Ritz pairs next to the wanted ones that may yet belong to a larger |lambda|.
@@ -239,7 +245,7 @@ class KrylovBasis:
         (low, high), least = look.ends, float(look.values.abs().min())
         found = []
         for at in sorted({low, len(look.theta) - 1 - high}) if low + high < len(look.theta) else ():
-            theta, y = float(look.theta[at]), look.Y[:, at].to(self.V.dtype)
+            theta, y = look.theta[at], look.Y[:, at].to(self.V.dtype)
             r = self.W[:, : self.size] @ y - theta * (self.V[:, : self.size] @ y)
             length = float(self._lengths(r.unsqueeze(1)))
             if length > allowed and abs(theta) + length > least + allowed:
@@ -250,7 +256,7 @@ class KrylovBasis:
         """The wanted Ritz vectors, [n, p]."""
         return (look.Y[:, look.index].T.to(self.V.dtype) @ self.V[:, : self.size].T).T
 
-    def compress(self, look: Look, index: Tensor) -> None:
+    def compress(self, look: Look, index: Sequence[int]) -> None:
         """Keep the Ritz vectors of `index` alone."""
         rows, j = look.Y[:, index].T.to(self.V.dtype), self.size
         self.size, self._known, self._newest = len(index), 0, 0

@@ -25,8 +25,10 @@ from hessrun.options import integer, non_negative
 _BASIS = 60
 # Vectors that are multiplied together.
 _BLOCK = 2
-# Vectors between two looks at the Ritz values, and while they are far from done, since a look costs two products.
+# Vectors between two looks at the Ritz values, and where they are far from done, since a look costs two products.
 _STRIDE, _LONG_STRIDE = 4, 8
+# The same where the pace of the residuals tells how many are needed: at the most.
+_LONGEST_STRIDE = 12
 # Residuals of so many tolerances are far.
 _FAR = 100.0
 # Vectors from a fresh random direction that confirm, at the least: they go on while a neighbour draws near.
@@ -108,7 +110,7 @@ def lanczos(
     progress = _Progress()
     while True:
         look = basis.look(wanted)
-        small = len(look.index) >= min(n, wanted.count) and bool((look.residuals <= tolerance * basis.scale).all())
+        small = len(look.index) >= min(n, wanted.count) and look.largest <= tolerance * basis.scale
         rivals = basis.rivals(look, tolerance * basis.scale) if small and magnitude > 0 else []
         small = small and not rivals
         is_crowded = look.is_crowded(_CROWDED * tolerance * basis.scale)
@@ -129,8 +131,7 @@ def lanczos(
         is_lost = progress.has_stopped(look, basis.products, _PATIENCE * m) and basis.is_noise(look, tolerance)
         if basis.products >= limit or is_lost:
             return _result(basis, look, basis.vectors(look), wanted, tolerance, confirmed=False)
-        is_far = bool(look.residuals.max() > _FAR * tolerance * basis.scale)
-        stride = _LONG_STRIDE if is_far else _STRIDE
+        stride = progress.stride(look, basis.products, tolerance * basis.scale)
         directions = basis.onward if follows_random else rivals or look.worst(_BLOCK)
         _make_room(basis, look, wanted, stride)
         basis.expand(directions)
@@ -139,17 +140,30 @@ def lanczos(
 
 @dataclass
 class _Progress:
-    """The least of the largest residuals at a look, halves alone counted, and at how many products it was met."""
+    """How the largest residual goes down from look to look.
+
+    least: of them, halves alone counted, and at how many products it was met; last: that of the look before, likewise.
+    """
 
     least: float = math.inf
     at: int = 0
+    last: float = math.inf
+    last_at: int = 0
 
     def has_stopped(self, look: Look, products: int, within: int) -> bool:
         """Whether the residuals have not halved within so many products: noise is all that is left of them."""
-        largest = float(look.residuals.max())
-        if largest < 0.5 * self.least:
-            self.least, self.at = largest, products
+        if look.largest < 0.5 * self.least:
+            self.least, self.at = look.largest, products
         return products - self.at > within
+
+    def stride(self, look: Look, products: int, allowed: float) -> int:
+        """Vectors until the next look: as many as it takes to come to `allowed` at the pace since the last one."""
+        before, made = self.last, products - self.last_at
+        self.last, self.last_at = look.largest, products
+        if not (0 < allowed < look.largest < before < math.inf and made > 0):
+            return _STRIDE if look.largest <= _FAR * allowed else _LONG_STRIDE
+        needed = made * math.log(look.largest / allowed) / math.log(before / look.largest)
+        return _BLOCK * math.ceil(min(needed, _LONGEST_STRIDE) / _BLOCK)
 
 
 def _allocated(n: int, m: int, dtype: torch.dtype, device: torch.device | None, *, arrays: int) -> Tensor:
@@ -179,8 +193,8 @@ def _begin(basis: KrylovBasis, wanted: Wanted, start: Tensor | None, tolerance: 
         if is_far:
             basis.expand([*basis.onward, basis.random()])
     if start is None or is_far:
-        # Fewer vectors than wanted pairs need no look.
-        basis.steps(min(wanted.count, limit) - basis.size)
+        # Hardly more vectors than wanted pairs need no look.
+        basis.steps(min(wanted.count + _LONG_STRIDE, limit) - basis.size)
         return True
     basis.expand_within(start.unbind(1))
     look = basis.look(wanted)
@@ -226,18 +240,18 @@ def _result(
     basis: KrylovBasis, look: Look, vectors: Tensor, wanted: Wanted, tolerance: float, *, confirmed: bool
 ) -> Eigenpairs:
     allowed, noise = tolerance * basis.scale, basis.noise
-    small, clean = bool((look.residuals <= allowed).all()), noise <= allowed
+    small, clean = look.largest <= allowed, noise <= allowed
     # What a whole basis leaves is rounding, whatever the tolerance.
     if basis.is_full:
         eps = torch.finfo(basis.V.dtype).eps * basis.V.shape[0] * basis.scale * 10
-        small, clean = bool((look.residuals <= max(allowed, eps)).all()), noise <= max(allowed, eps)
+        small, clean = look.largest <= max(allowed, eps), noise <= max(allowed, eps)
     if not clean:
         message = (
             f"The products carry noise of {noise:.1e}, above the tolerance of {allowed:.1e}: use float64"
             f"{' or a larger tolerance' if basis.V.dtype == torch.float64 else ''}."
         )
     elif not small:
-        message = f"{basis.products} products did not suffice: the largest residual is {look.residuals.max():.1e}."
+        message = f"{basis.products} products did not suffice: the largest residual is {look.largest:.1e}."
     elif not confirmed:
         message = f"{basis.products} products did not suffice to confirm that no eigenvalue is missing."
     else:

@@ -37,8 +37,13 @@ def in_shapes(rows: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
 def vector_jacobian_products(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], rows: Sequence[Tensor]
 ) -> list[Tensor]:
-    """sum_o rows_o[i]' d outputs_o / d input, all i at once: rows [k, *output], a result [k, *input] for each input."""
-    found = torch.autograd.grad(outputs, inputs, rows, retain_graph=True, allow_unused=True, is_grads_batched=True)
+    """sum_o rows_o[i]' d outputs_o / d input, all i at once: rows [k, *output], a result [k, *input] for each input.
+
+    Raises where an operation has no rule for a batch: it would be looped over with a warning, slower than one by one.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*batching rule")
+        found = torch.autograd.grad(outputs, inputs, rows, retain_graph=True, allow_unused=True, is_grads_batched=True)
     # materialize_grads would give zeros without the first dimension.
     return [
         given.new_zeros(len(rows[0]), *given.shape) if part is None else part
@@ -118,10 +123,7 @@ class GraphCurvature(Curvature):
         rows = vectors.T.contiguous()
         if self._batching.works and self._batch > 1 and len(rows) > 1:
             try:
-                with warnings.catch_warnings():
-                    # An operation without a rule of its own is looped over with a warning, slower than single products.
-                    warnings.filterwarnings("error", message=".*batching rule")
-                    return self._sum(rows, self._at_once).T.contiguous()
+                return self._sum(rows, self._at_once).T.contiguous()
             except (RuntimeError, ValueError, UserWarning):
                 product = self._sum(rows, self._one_by_one).T.contiguous()
                 # Only now: what fails one by one as well was not the batch's fault.
