@@ -93,7 +93,7 @@ class Affine(Trained):
 
     def back(self, adjoint: Tensor) -> Tensor:
         self.keep(adjoint)
-        return self._of.pull(adjoint.unsqueeze(0), self._weight, self._inputs.shape).squeeze(0)
+        return self._of.pull(adjoint.unsqueeze(0), self._weight, self._inputs).squeeze(0)
 
     def keep(self, adjoint: Tensor) -> None:
         self._adjoint = adjoint
@@ -113,16 +113,16 @@ class Affine(Trained):
         return passed, tangent
 
     def pull(self, pulled: Tensor, pushed: Any, vectors: Vectors) -> Tensor:
-        passed = self._of.pull(pulled, self._weight, self._inputs.shape)
+        passed = self._of.pull(pulled, self._weight, self._inputs)
         if self._adjoint is None or self._weight_at is None:
             return passed
-        return passed.add_(self._of.pull_each(self._adjoint, vectors[self._weight_at], self._inputs.shape))
+        return passed.add_(self._of.pull_each(self._adjoint, vectors[self._weight_at], self._inputs))
 
     def collect(self, pulled: Tensor, pushed: Any, products: list[Tensor]) -> None:
         if self._weight_at is not None:
-            found = self._of.to_weight(pulled, self._inputs, self._weight.shape)
+            found = self._of.to_weight(pulled, self._inputs, self._weight)
             if self._adjoint is not None and pushed is not None:
-                found = found.add_(self._of.to_weight_each(self._adjoint, pushed, self._weight.shape))
+                found = found.add_(self._of.to_weight_each(self._adjoint, pushed, self._weight))
             products[self._weight_at] = found
         if self._bias_at is not None:
             products[self._bias_at] = pulled.sum((1, *range(3, pulled.ndim)))

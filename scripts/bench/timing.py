@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from bench.setting import Setting
 
 _ROUNDS = 3
+# More of them, an odd number at the most, while they take no longer than so many seconds together.
+_MOST_ROUNDS, _PATIENCE = 15, 6.0
 
 
 def in_turns(
@@ -28,7 +30,10 @@ def in_turns(
             repeats[name] = max(1, round(least / max(_mean(setting, call, 1), 1e-9)))
     found: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
-    for turn in range(1 if setting.is_quick else _ROUNDS):
+    began = setting.now()
+    for turn in range(1 if setting.is_quick else _MOST_ROUNDS):
+        if turn >= _ROUNDS and turn % 2 == 1 and setting.now() - began > _PATIENCE:
+            break
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             found[name].append(_mean(setting, calls[name], repeats[name]))
