@@ -230,14 +230,16 @@ def test_the_distance_of_a_density_is_that_of_its_nodes():
     assert distance(nodes, torch.cat([quarter, torch.zeros(1, 1)], 1), exact) == pytest.approx(0.125)
 
 
-def test_turns_change_who_is_first_and_report_medians(monkeypatch):
+@pytest.mark.parametrize(("patience", "rounds"), [(0.0, 3), (60.0, 15)])
+def test_turns_change_who_is_first_and_report_medians(monkeypatch, patience, rounds):
     from bench import timing
     from bench.setting import Setting
 
     called = []
     setting = Setting(torch.device("cpu"), False, False, 2, Path("."), Path("."))
+    monkeypatch.setattr(timing, "_PATIENCE", patience)
     found = timing.in_turns(setting, {"a": lambda: called.append("a"), "b": lambda: called.append("b")})
-    assert "".join(called) == "ab" + "ab" + "ba" + "ab"
+    assert "".join(called) == "ab" + "".join(("ab", "ba")[turn % 2] for turn in range(rounds))
     assert found.keys() == {"a", "b"}
     assert all(seconds >= 0 for seconds in found.values())
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from bench.setting import Setting
 
 _ROUNDS = 3
-# More of them, an odd number at the most, while they take no longer than so many seconds together.
+# Of short calls there are more, an odd number up to this one, as long as all of them take fewer seconds than these.
 _MOST_ROUNDS, _PATIENCE = 15, 6.0
 
 
