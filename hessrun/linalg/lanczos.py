@@ -160,7 +160,7 @@ class _Progress:
         """Vectors until the next look: as many as it takes to come to `allowed` at the pace since the last one."""
         before, made = self.last, products - self.last_at
         self.last, self.last_at = look.largest, products
-        if not (0 < allowed < look.largest < before < math.inf and made > 0):
+        if not 0 < allowed < look.largest < before < math.inf:
             return _STRIDE if look.largest <= _FAR * allowed else _LONG_STRIDE
         needed = made * math.log(look.largest / allowed) / math.log(before / look.largest)
         return _BLOCK * math.ceil(min(needed, _LONGEST_STRIDE) / _BLOCK)

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-Shape = Sequence[int]
-
 # Up to so many outputs products in float32 are faster by features, beyond them by examples; in float64 they are faster
 # by features with 10 as with 64 outputs, two times (measured on one and on two threads, 1,797 and 10,000 examples).
 _NARROW = 16
@@ -128,10 +126,10 @@ class Convolution(Bilinear):
         made = self._to_weight(adjoint, tangents.transpose(0, 1).flatten(1, 2), (out, k * inside, *window))
         return torch.unflatten(made, 1, (k, inside)).movedim(1, 0)
 
-    def _to_input(self, adjoint: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+    def _to_input(self, adjoint: Tensor, weight: Tensor, shape: Sequence[int]) -> Tensor:
         return conv2d_input(shape, weight, adjoint, **self._options)  # type: ignore[no-untyped-call, no-any-return]
 
-    def _to_weight(self, adjoint: Tensor, inputs: Tensor, shape: Shape) -> Tensor:
+    def _to_weight(self, adjoint: Tensor, inputs: Tensor, shape: Sequence[int]) -> Tensor:
         return conv2d_weight(inputs, shape, adjoint, **self._options)  # type: ignore[no-untyped-call, no-any-return]
 
 

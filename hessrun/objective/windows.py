@@ -64,7 +64,7 @@ class WindowMaxima(Link):
         return self._put(adjoint, self._places)
 
     def push(self, tangent: Tensor, vectors: Vectors) -> tuple[Tensor, Any]:
-        tangent = tangent.transpose(0, 1)  # so do convolutions leave them
+        tangent = tangent.transpose(0, 1)  # those of one example together, as they lie beside convolutions
         places = self._places.unsqueeze(1).expand(*tangent.shape[:-2], -1)
         found = torch.unflatten(tangent.flatten(-2).gather(-1, places), -1, self.output.shape[-2:])
         return found.transpose(0, 1), places

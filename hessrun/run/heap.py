@@ -6,6 +6,7 @@ fresh pages a step takes up to twice as long, in one process and not in the next
 
 import ctypes
 import sys
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _KEPT = 256 * 2**20
@@ -17,9 +18,7 @@ def keep_freed_memory() -> bool:
 
     False, and nothing is changed, where it is not glibc's.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _of_the_c_library("mallopt")
     if mallopt is None:
         return False
     return bool(mallopt(_TRIM_THRESHOLD, _KEPT)) and bool(mallopt(_MMAP_THRESHOLD, _LARGEST))
@@ -27,7 +26,11 @@ def keep_freed_memory() -> bool:
 
 def release_freed_memory() -> None:
     """Hand all freed blocks back to the system, the kept ones too; nothing happens where the C library is not glibc."""
-    if sys.platform.startswith("linux"):
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # malloc_trim(3)
-        if trim is not None:
-            trim(0)
+    trim = _of_the_c_library("malloc_trim")
+    if trim is not None:
+        trim(0)  # malloc_trim(3)
+
+
+def _of_the_c_library(name: str) -> Any:
+    """A function of Linux's C library, None where it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
