@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hessrun.run.heap import keep_freed_memory
+from hessrun.run.heap import keep_freed_memory, release_freed_memory
 
 _FAULTS = """
 import resource, sys
@@ -39,6 +39,8 @@ def test_the_same_pages_serve_again():
 def test_elsewhere_nothing_is_asked(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
+    release_freed_memory()
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert not keep_freed_memory()
+    release_freed_memory()
