@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun.linalg.host import numbers
 from hessrun.linalg.norms import norm
 from hessrun.options import fraction, integer
 
@@ -211,8 +212,9 @@ class ConjugateGradientPath:
         if j == len(self._segments):
             self._newest = self._multiply(p)
             Bp = self._newest
-            dots = [torch.dot(p, Bp), torch.linalg.vector_norm(Bp), torch.dot(p, p), torch.dot(z, p), torch.dot(z, z)]
-            curvature, image, pp, zp, zz = torch.stack(dots).tolist()
+            curvature, image, pp, zp, zz = numbers(
+                torch.dot(p, Bp), torch.linalg.vector_norm(Bp), torch.dot(p, p), torch.dot(z, p), torch.dot(z, z)
+            )
             self._segments.append(_Segment(curvature, image, pp, zp, zz, self._rhos[j]))
         return self._segments[j]
 
@@ -224,7 +226,7 @@ class ConjugateGradientPath:
                 self._squares.append(float(torch.dot(r, r)))
                 return
             y = self._precondition(r)
-            rr, rho = torch.stack([torch.dot(r, r), torch.dot(r, y)]).tolist()
+            rr, rho = numbers(torch.dot(r, r), torch.dot(r, y))
             self._steepest.append(y)
             self._squares.append(rr)
             self._rhos.append(rho)

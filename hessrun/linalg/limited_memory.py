@@ -19,13 +19,12 @@ import torch
 from scipy.linalg.blas import dtrsv
 from torch import Tensor
 
+from hessrun.linalg.host import Array, arrays
 from hessrun.linalg.rows import row_combination, row_products
 
 # The share of the DFP update in the initial matrix's, phi in [0, 1]: of 0 (BFGS), 0.1, 0.2, 0.3, 0.5, 0.7 and 1 it is
 # the one with which fits of networks take the fewest evaluations without those of linear models losing much.
 _DFP = 0.5
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass
@@ -73,71 +72,61 @@ class LimitedMemory:
 
     def product(self, v: Tensor) -> Tensor:
         """H v, [n]."""
-        if self.count == 0:
-            return self.gamma * v
         slots = self.head if self.count == self.head else len(self.pairs)
-        if self.B0 is not None:
-            (of_s,) = row_products(self.pairs[:slots, 0], [v])
-            return self._combine_diagonal(v, _on_host(of_s), self.B0)
-        dots = _on_host(row_products(self.pairs[:slots].view(2 * slots, -1), [v])[0])
-        return self._combine(v, dots[0::2], dots[1::2])
-
-    def update_and_product(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
-        """Take the pair up if y's > curvature * |s||y|, then H v, [n]; and whether it was taken up."""
-        self._place(s, y)
-        return self.take_and_product(v, curvature=curvature)
+        return self._combine(v, arrays(*row_products(self._rows(slots), [v]))[0])
 
     @property
     def spare(self) -> tuple[Tensor, Tensor]:
-        """Where s and y of the next pair, each [n], are written before `take_and_product`."""
+        """Where s and y of the next pair, each [n], are written before `take`."""
         s, y = self.pairs[self.head].unbind()
         return s, y
-
-    def take_and_product(self, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
-        """`update_and_product` with the pair that stands in `spare` already.
-
-        The pair's products with the others and those of v are made together, with one transfer to the host.
-        """
-        (of_v,), taken = self._try([v], curvature)
-        if self.count == 0:
-            return self.gamma * v, taken
-        if self.B0 is not None:
-            return self._combine_diagonal(v, of_v, self.B0), taken
-        return self._combine(v, of_v[0::2], of_v[1::2]), taken
 
     def update(self, s: Tensor, y: Tensor, *, curvature: float) -> bool:
         """Take the pair up if y's > curvature * |s||y|; whether it was taken up."""
         self._place(s, y)
-        return self._try([], curvature)[1]
+        return self._try(*self.spare, [], curvature)[1]
+
+    def update_and_product(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
+        """`update`, then H v, [n]; and whether the pair was taken up.
+
+        The pair's products with the others and those of v are made together, with one transfer to the host.
+        """
+        self._place(s, y)
+        minus, taken = self.take(*self.spare, v, curvature=curvature)
+        return minus.neg_(), taken
+
+    def take(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
+        """Take up the pair of `spare`, as `update` does, then -H v, [n]; and whether the pair was taken up."""
+        (of_v,), taken = self._try(s, y, [v], curvature)
+        return self._combine(v, of_v, times=-1.0), taken
 
     def _place(self, s: Tensor, y: Tensor) -> None:
         self.pairs[self.head, 0] = s
         self.pairs[self.head, 1] = y
 
-    def _try(self, vectors: list[Tensor], curvature: float) -> tuple[Array, bool]:
-        """Take up the spare pair; the vectors' products with s (and y, unless H0 is diagonal) of each slot."""
-        new, is_diagonal = self.head, self.scaling == "diagonal"
-        s, y = self.spare
-        slots = new + 1 if self.count == new else len(self.pairs)
-        rows = self.pairs[:slots, 0] if is_diagonal else self.pairs[:slots].view(2 * slots, -1)
-        parts = row_products(rows, [y, *vectors])
+    def _rows(self, slots: int) -> Tensor:
+        """What a vector's products are wanted with: s of each slot, and y after each s unless H0 is diagonal."""
+        return self.pairs[:slots, 0] if self.scaling == "diagonal" else self.pairs[:slots].flatten(0, 1)
+
+    def _try(self, s: Tensor, y: Tensor, vectors: list[Tensor], curvature: float) -> tuple[list[Array], bool]:
+        """Take up the spare pair; the vectors' products with `_rows` of the slots used so far, that one included."""
+        slots = self.head + 1 if self.count == self.head else len(self.pairs)
         Bs = s if self.B0 is None else self.B0 * s
-        parts.append(torch.stack((torch.dot(s, s), torch.dot(y, y), torch.dot(s, Bs))))
-        host = _on_host(torch.cat(parts))
-        ss, yy, sBs = host[-3:].tolist()
-        products = host[:-3].reshape(1 + len(vectors), -1)
-        step = 1 if is_diagonal else 2
-        ys = float(products[0, step * new])
+        squares = torch.dot(s, s), torch.dot(y, y), torch.dot(s, Bs)
+        of_y, *rest = arrays(*row_products(self._rows(slots), [y, *vectors]), *squares)
+        ss, yy, sBs = (float(square.item()) for square in rest[-3:])
+        step = 1 if self.scaling == "diagonal" else 2
+        ys = float(of_y[step * self.head])
         # Where y'y underflows to 0 there is no scaling to be had from the pair; where 1 / y's overflows, no weight.
         has_scale = 0 < yy < math.inf and torch.finfo(y.dtype).max * ys >= 1
         taken = has_scale and ys > curvature * math.sqrt(ss) * math.sqrt(yy)
         if taken:
-            if is_diagonal:
+            if self.scaling == "diagonal":
                 self.B0 = _learnt(self.B0, y, Bs, ys, yy, sBs)
-            self._take(products[0, 0::step], products[0, 1::2], ys, yy)
+            self._take(of_y[0::step], of_y[1::2], ys, yy)
         else:
-            self.pairs[new] = 0
-        return products[1:], taken
+            self.pairs[self.head] = 0
+        return rest[:-3], taken
 
     def _take(self, of_s: Array, of_y: Array, ys: float, yy: float) -> None:
         """Keep the pair at `head`, from the products of its y with s and y of each slot."""
@@ -149,51 +138,48 @@ class LimitedMemory:
             YY[:-1, :-1] = YY[1:, 1:]
             k -= 1
         self.head, self.count = (self.head + 1) % len(self.pairs), k + 1
-        SY[: k + 1, k] = self._in_time(of_s)
+        SY[: k + 1, k] = of_s[self._in_time]
         if self.scaling != "diagonal":
-            YY[: k + 1, k] = YY[k, : k + 1] = self._in_time(of_y)
+            YY[: k + 1, k] = YY[k, : k + 1] = of_y[self._in_time]
 
-    def _in_time(self, by_slot: Array) -> Array:
-        """[count], oldest first, from numbers by slot."""
-        if self.count <= self.head:
-            return by_slot[self.head - self.count : self.head]
-        return np.concatenate([by_slot[self.head - self.count :], by_slot[: self.head]])
+    @property
+    def _in_time(self) -> np.ndarray[Any, np.dtype[np.int_]]:
+        """The slots of the pairs, oldest first; those that the ring has wrapped around are counted from its end."""
+        return np.arange(self.head - self.count, self.head)
 
-    def _by_slot(self, in_time: Array, slots: int) -> Array:
-        """The converse of `_in_time`; 0 for the spare slot."""
-        found = np.zeros(slots)
-        wrapped = max(0, self.count - self.head)
-        found[self.head - (self.count - wrapped) : self.head] = in_time[wrapped:]
-        if wrapped:
-            found[-wrapped:] = in_time[:wrapped]
-        return found
+    def _combine(self, v: Tensor, of_v: Array, times: float = 1.0) -> Tensor:
+        """times * H v from the products of v with `_rows`."""
+        if self.count == 0:
+            return times * self.gamma * v
+        # R' is what BLAS, which counts by columns, sees in R.
+        lower = self.sy.numpy()[: self.count, : self.count].T
+        if self.B0 is None:
+            return self._combine_scaled(v, times * of_v, lower, times)
+        return self._combine_diagonal(v, times * of_v, lower, times, self.B0)
 
-    def _combine(self, v: Tensor, of_s: Array, of_y: Array) -> Tensor:
-        """H v with H0 = gamma I from the products of v with s and y of each slot."""
-        k, slots = self.count, len(of_s)
-        R, YY = self.sy.numpy()[:k, :k], self.yy.numpy()[:k, :k]
-        a = dtrsv(R, self._in_time(of_s))
-        c = dtrsv(R, R.diagonal() * a - self.gamma * (self._in_time(of_y) - YY @ a), trans=1)
-        weights = np.empty(2 * slots)
-        weights[0::2], weights[1::2] = self._by_slot(c, slots), self._by_slot(-self.gamma * a, slots)
-        rows = self.pairs[:slots].view(2 * slots, -1)
-        return row_combination(v, rows, torch.from_numpy(weights).to(v), of_v=self.gamma)
+    def _combine_scaled(self, v: Tensor, of_v: Array, lower: Array, times: float) -> Tensor:
+        """With H0 = gamma I."""
+        k, order, weights = self.count, self._in_time, np.zeros(len(of_v))
+        a = dtrsv(lower, of_v[0::2][order], lower=1, trans=1)
+        of_q = of_v[1::2][order] - self.yy.numpy()[:k, :k] @ a
+        weights[0::2][order] = dtrsv(lower, lower.diagonal() * a - self.gamma * of_q, lower=1)
+        weights[1::2][order] = -self.gamma * a
+        return row_combination(v, self._rows(len(of_v) // 2), _like(v, weights), of_v=times * self.gamma)
 
-    def _combine_diagonal(self, v: Tensor, of_s: Array, B0: Tensor) -> Tensor:
-        """H v with H0 diagonal from the products of v with s of each slot."""
-        k, slots = self.count, len(of_s)
-        R, S, Y = self.sy.numpy()[:k, :k], self.pairs[:slots, 0], self.pairs[:slots, 1]
-        a = dtrsv(R, self._in_time(of_s))
-        r = row_combination(v, Y, torch.from_numpy(self._by_slot(-a, slots)).to(v)).div_(B0)
-        (of_y,) = row_products(Y, [r])
-        c = dtrsv(R, R.diagonal() * a - self._in_time(_on_host(of_y)), trans=1)
-        return row_combination(r, S, torch.from_numpy(self._by_slot(c, slots)).to(v))
+    def _combine_diagonal(self, v: Tensor, of_v: Array, lower: Array, times: float, B0: Tensor) -> Tensor:
+        """With H0 diagonal."""
+        order, weights = self._in_time, np.zeros(len(of_v))
+        S, Y = self.pairs[: len(of_v)].unbind(1)
+        a = dtrsv(lower, of_v[order], lower=1, trans=1)
+        weights[order] = -a
+        r = row_combination(v, Y, _like(v, weights), of_v=times).div_(B0)
+        (of_r,) = arrays(*row_products(Y, [r]))
+        weights[order] = dtrsv(lower, lower.diagonal() * a - of_r[order], lower=1)
+        return row_combination(r, S, _like(v, weights))
 
 
-def _on_host(numbers: Tensor) -> Array:
-    """In float64; waits for the device."""
-    array: Array = numbers.double().cpu().numpy()
-    return array
+def _like(v: Tensor, weights: Array) -> Tensor:
+    return torch.from_numpy(weights).to(v)
 
 
 def _learnt(B0: Tensor | None, y: Tensor, Bs: Tensor, ys: float, yy: float, sBs: float) -> Tensor:

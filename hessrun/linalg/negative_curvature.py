@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun.linalg.host import numbers
 from hessrun.linalg.random import normal
 
 Multiply = Callable[[Tensor], Tensor]
@@ -54,7 +55,7 @@ def negative_direction(multiply: Multiply, like: Tensor, *, precision: float, ma
     p, rr = -r, 1.0
     for j in range(max_products - made):
         Bp = torch.add(multiply(p), p, alpha=shift)
-        curvature, pp = torch.stack([torch.dot(p, Bp), torch.dot(p, p)]).tolist()
+        curvature, pp = numbers(torch.dot(p, Bp), torch.dot(p, p))
         if not math.isfinite(curvature):
             return Look(None, made + j + 1, is_conclusive=False)
         if curvature <= 0:

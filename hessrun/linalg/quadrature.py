@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hessrun.errors import NotFiniteError, OptionError
+from hessrun.linalg.host import numbers
 from hessrun.options import integer
 
 # What is left of an image after orthogonalisation is rounding below this many eps of the largest image.
@@ -97,7 +98,7 @@ class _Process:
         self._upper[: j + 1, j] = coefficients
         w = image - coefficients @ basis
         w = w - (basis @ w) @ basis
-        whole, left = torch.stack((torch.linalg.vector_norm(image), torch.linalg.vector_norm(w))).tolist()
+        whole, left = numbers(torch.linalg.vector_norm(image), torch.linalg.vector_norm(w))
         if not math.isfinite(whole):
             raise NotFiniteError("The products with the matrix are not finite: it has no density at this point.")
         self._size, self._j, self._left = max(self._size, whole), j + 1, left

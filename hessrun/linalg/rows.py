@@ -30,7 +30,7 @@ def row_products(rows: Tensor, vectors: Sequence[Tensor]) -> list[Tensor]:
 def row_combination(v: Tensor, rows: Tensor, weights: Tensor, *, of_v: float = 1.0) -> Tensor:
     """of_v * v + rows' weights, [n], from v [n], rows [r, n], each in one piece, and weights [r]."""
     if not _are_long(rows):
-        return torch.addmv(v, rows.T, weights, beta=of_v)
+        return torch.addmv(v, rows.t(), weights, beta=of_v)
     cut, rest = _cut(rows)
     end = rows.shape[1] - rest.shape[1]
     made, each = torch.empty_like(v), weights.expand(len(cut), 1, -1)

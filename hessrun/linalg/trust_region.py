@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hessrun.linalg.cholesky import cholesky, definite_factor, rounding_level, start_vector
+from hessrun.linalg.host import numbers
 from hessrun.linalg.norms import eigenvalue_bound, norm
 
 _ITERATIONS = 60
@@ -81,7 +82,7 @@ class TrustRegionModel:
                 continue
             d = torch.cholesky_solve(-self._g[:, None], factor)[:, 0]
             half = torch.linalg.solve_triangular(factor, d[:, None], upper=False)[:, 0]
-            length, half_length = torch.stack([torch.linalg.vector_norm(d), torch.linalg.vector_norm(half)]).tolist()
+            length, half_length = numbers(torch.linalg.vector_norm(d), torch.linalg.vector_norm(half))
             best = d, shift
             if abs(length - radius) <= tolerance * radius or (shift <= self._rest and length <= radius):
                 break
@@ -115,15 +116,13 @@ class TrustRegionModel:
         for _ in range(_INVERSE_ITERATIONS):
             z = torch.cholesky_solve(z[:, None], factor)[:, 0]
             z = z / torch.linalg.vector_norm(z)
-        across, curvature, dz, dd, along = torch.stack(
-            [
-                torch.linalg.vector_norm(factor.T @ z) ** 2,
-                torch.dot(z, self._H @ z),
-                torch.dot(d, z),
-                torch.dot(d, d),
-                torch.linalg.vector_norm(factor.T @ d) ** 2,
-            ]
-        ).tolist()
+        across, curvature, dz, dd, along = numbers(
+            torch.linalg.vector_norm(factor.T @ z) ** 2,
+            torch.dot(z, self._H @ z),
+            torch.dot(d, z),
+            torch.dot(d, d),
+            torch.linalg.vector_norm(factor.T @ d) ** 2,
+        )
         room = radius * radius - dd
         root = math.sqrt(dz * dz + room)
         # The smaller root: the less of z, the smaller the loss z'(H + shift I) z tau^2 / 2.
@@ -133,7 +132,7 @@ class TrustRegionModel:
 
     def _step(self, d: Tensor, shift: float, radius: float, tolerance: float) -> TrustRegionStep:
         predicted = -(torch.dot(self._g, d) + 0.5 * torch.dot(d, self._H @ d))
-        length, decrease = torch.stack([torch.linalg.vector_norm(d), predicted]).tolist()
+        length, decrease = numbers(torch.linalg.vector_norm(d), predicted)
         on_boundary = length >= (1 - tolerance) * radius
         multiplier = shift if shift > self._rest else 0.0
         return TrustRegionStep(d, length, multiplier, decrease, on_boundary, self.is_indefinite)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun.linalg.host import numbers
 from hessrun.objective import Evaluation, Objective
 from hessrun.status import Status
 
@@ -72,7 +73,7 @@ class Line:
 
     def _read(self, t: float, evaluation: Evaluation) -> Trial:
         gradient = evaluation.gradient
-        value, slope = torch.stack([evaluation.value, torch.dot(gradient, self._direction)]).tolist()
+        value, slope = numbers(evaluation.value, torch.dot(gradient, self._direction))
         if math.isfinite(value) and (slope == 0 or not math.isfinite(slope)):
             # In float32 a sum may overflow, or vanish, where no component does.
             slope = float(torch.dot(gradient.double(), self._direction.double()))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hessrun.linalg.broyden_family import Update, powell_weight
+from hessrun.linalg.host import numbers
 from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix, matrices_needed
 from hessrun.optimizers.base import State
@@ -65,7 +66,9 @@ class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
         q = memory.product(g)
         # H y = H g+ - H g, and H g = -d. The difference cancels for a short step: then it is computed afresh.
         u = q + pair.direction if pair.step >= eps**0.5 else memory.product(y)
-        ys, yy, ss, yu, sg, ug = _inner_products((s, y), (y, y), (s, s), (y, u), (s, g), (u, g))
+        ys, yy, ss, yu, sg, ug = numbers(
+            torch.dot(s, y), torch.dot(y, y), torch.dot(s, s), torch.dot(y, u), torch.dot(s, g), torch.dot(u, g)
+        )
         is_first = memory.is_identity
         damps = self.low_curvature == "damp" and not is_first
         if not (0 < yy < math.inf and (damps or ys > eps * math.sqrt(ss) * math.sqrt(yy))):
@@ -75,7 +78,7 @@ class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
             gamma = ys / yy
             memory.restart(gamma)
             u, q, s_bs = gamma * y, gamma * g, ss / gamma
-            yu, ug = _inner_products((y, u), (u, g))
+            yu, ug = numbers(torch.dot(y, u), torch.dot(u, g))
         theta = powell_weight(ys, s_bs) if damps else 1.0
         if theta < 1:
             # With y' = theta y + (1 - theta) B s, u' = theta u + (1 - theta) s.
@@ -91,9 +94,3 @@ class DenseQuasiNewton(QuasiNewton[QuasiNewtonMatrix]):
         memory.update(s, u, update)
         along_s, along_u = update.c11 * sg + update.c12 * ug, update.c12 * sg + update.c22 * ug
         return Lesson(-(update.tau * q + along_s * s + along_u * u), learned=[s, y], damped=theta < 1)
-
-
-def _inner_products(*pairs: tuple[Tensor, Tensor]) -> list[float]:
-    """All inner products with one transfer to the host."""
-    values: list[float] = torch.stack([torch.dot(a, b) for a, b in pairs]).tolist()
-    return values

@@ -52,5 +52,5 @@ class LBFGS(QuasiNewton[LimitedMemory]):
         s, y = memory.spare
         torch.sub(there.x, here.x, out=s)
         torch.sub(there.gradient, here.gradient, out=y)
-        product, taken = memory.take_and_product(there.gradient, curvature=torch.finfo(s.dtype).eps)
-        return Lesson(product.neg_(), learned=memory.newest if taken else None)
+        direction, taken = memory.take(s, y, there.gradient, curvature=torch.finfo(s.dtype).eps)
+        return Lesson(direction, learned=[s, y] if taken else None)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hessrun.linalg.broyden_family import powell_weight
+from hessrun.linalg.host import numbers
 from hessrun.linalg.limited_memory import LimitedMemory
 from hessrun.linesearch import LineSearchResult
 from hessrun.linesearch.base import Line
@@ -114,7 +115,7 @@ class LBFGSMultibatch(Optimizer[LBFGSMultibatchState]):
             return self._stayed(state, here, Status.LINE_SEARCH_FAILED)
         there = found.accepted
         s, y = there.x - here.x, there.gradient - here.gradient
-        largest, ys, sg = torch.stack([s.abs().amax(), torch.dot(y, s), torch.dot(s, here.gradient)]).tolist()
+        largest, ys, sg = numbers(s.abs().amax(), torch.dot(y, s), torch.dot(s, here.gradient))
         if largest == 0:
             return self._stayed(state, here, Status.STALLED)
         theta = 1.0

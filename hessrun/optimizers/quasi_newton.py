@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from hessrun.linalg.host import numbers
 from hessrun.linalg.norms import norm
 from hessrun.linalg.quasi_newton_matrix import SymmetricMatrix
 from hessrun.linesearch import LineSearch, LineSearchResult, StrongWolfe
@@ -59,7 +60,7 @@ class Lesson:
 
 def first_step(x: Tensor, direction: Tensor) -> float:
     """The step length that moves x by max(0.1 |x|, 1e-3): all that is known before the first pair is x's scale."""
-    largest, size = torch.stack([direction.abs().amax(), torch.linalg.vector_norm(x)]).tolist()
+    largest, size = numbers(direction.abs().amax(), torch.linalg.vector_norm(x))
     if not 0 < largest < math.inf:
         return 1.0
     # The norm of a gradient may overflow in float32 where its components do not.
@@ -116,11 +117,19 @@ class QuasiNewton(Optimizer[QuasiNewtonState[M]], Generic[M]):
             state.learned = None
             found = self._search(problem, here, direction, memory)
             searched += found.evaluations
-        state = replace(state, step=state.step + 1, memory=memory, restarts=restarts, searched=searched)
-        if found.step == 0:
-            return replace(state, direction=direction, failure=found.failure)
+        if found.step > 0:
+            after = self._moved(state, direction, memory, found)
+        else:
+            after = replace(state, direction=direction, failure=found.failure)
+        after.step, after.memory, after.restarts, after.searched = state.step + 1, memory, restarts, searched
+        return after
+
+    def _moved(
+        self, state: QuasiNewtonState[M], direction: Tensor, memory: M, found: LineSearchResult
+    ) -> QuasiNewtonState[M]:
+        """The state at the point that was found, with what the step there taught."""
         there = found.accepted
-        lesson = self._learn(memory, Pair(here, there, direction, found.step))
+        lesson = self._learn(memory, Pair(state.here, there, direction, found.step))
         return replace(
             state,
             x=there.x,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hessrun.linalg.broyden_family import symmetric_rank_one
 from hessrun.linalg.conjugate_gradients import Step, steihaug
+from hessrun.linalg.host import numbers
 from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix, matrices_needed
 from hessrun.optimizers.base import Approximation, Insight, Optimizer, State
@@ -104,7 +105,7 @@ class SR1(Optimizer[SR1State]):
     def _taught(self, state: SR1State, s: Tensor, y: Tensor) -> SR1State:
         """The state after B has taken up the pair, if its denominator allows."""
         memory = state.memory
-        ss, sy, yy = torch.stack([torch.dot(s, s), torch.dot(s, y), torch.dot(y, y)]).tolist()
+        ss, sy, yy = numbers(torch.dot(s, s), torch.dot(s, y), torch.dot(y, y))
         skipped = replace(state, skipped_pairs=state.skipped_pairs + 1)
         if not (0 < ss < math.inf and 0 < yy < math.inf):
             return skipped
@@ -113,7 +114,7 @@ class SR1(Optimizer[SR1State]):
             scale = yy / abs(sy) if sy != 0 else math.sqrt(yy / ss)
             memory = QuasiNewtonMatrix.identity(s, scale=scale, block=self.block)
         r = y - memory.product(s)
-        rs, rr = torch.stack([torch.dot(r, s), torch.dot(r, r)]).tolist()
+        rs, rr = numbers(torch.dot(r, s), torch.dot(r, r))
         if rs == 0 or not abs(rs) >= self.skip * math.sqrt(rr) * math.sqrt(ss):
             return replace(skipped, memory=memory)
         update = symmetric_rank_one(rs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hessrun.linalg.host import numbers
 from hessrun.linalg.norms import norm
 from hessrun.objective import Evaluation, Objective
 
@@ -36,7 +37,7 @@ def attempt(objective: Objective, here: Evaluation, d: Tensor, predicted: Tensor
     there = objective.evaluate(here.x + d)
     expected = torch.as_tensor(predicted, dtype=here.x.dtype, device=here.x.device)
     is_finite = there.gradient.isfinite().all().to(here.x.dtype)
-    f, f_new, decrease, fine = torch.stack([here.value, there.value, expected, is_finite]).tolist()
+    f, f_new, decrease, fine = numbers(here.value, there.value, expected, is_finite)
     if not (math.isfinite(f_new) and fine and decrease > 0):
         return Trial(there, -math.inf)
     # Sums over examples round f to a few units of eps |f|.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from hessrun.linalg.host import numbers
 from hessrun.objective import Evaluation, Objective
 
 
@@ -25,5 +26,5 @@ def gradient_measures(objective: Objective, x: Tensor, evaluation: Evaluation | 
 
 def read(measures: Mapping[str, Tensor]) -> dict[str, float]:
     """The scalars as numbers, by one transfer from the device."""
-    values = torch.stack([value.detach().double() for value in measures.values()]).tolist()
+    values = numbers(*(value.detach().double() for value in measures.values()))
     return dict(zip(measures, values, strict=True))

@@ -10,6 +10,7 @@ from torch import Tensor
 from hessrun import ranks
 from hessrun.curvature import diagnose
 from hessrun.errors import NotFiniteError
+from hessrun.linalg.host import numbers
 from hessrun.objective import Evaluation, EvaluationCounts
 from hessrun.optimizers import Optimizer, State
 from hessrun.optimizers.plain import from_plain, to_plain
@@ -181,7 +182,7 @@ class Loop:
                 ranks.require_same(state.x, f"x at step {state.step}")
             look = _Look(state.step, evaluation)
             if evaluation is not None:
-                loss, largest = torch.stack([evaluation.value, evaluation.gradient.abs().amax()]).tolist()
+                loss, largest = numbers(evaluation.value, evaluation.gradient.abs().amax())
                 is_finite = math.isfinite(loss) and math.isfinite(largest)
                 if self._best is None or (is_finite and not loss >= self._best_loss):
                     self._best, self._best_loss = evaluation, loss

@@ -8,6 +8,7 @@ import torch
 from methods import CASES, KINDS, Case, Kind, analytic
 from torch import Tensor
 
+from hessrun.linalg import host
 from hessrun.linalg.quasi_newton_matrix import QuasiNewtonMatrix
 from hessrun.objective import as_objective
 from hessrun.optimizers import (
@@ -188,12 +189,13 @@ def test_the_order_and_the_signs_of_the_parameters_do_not_matter(method: Optimiz
 
 
 class HostReads:
-    """Counts what waits for a device: numbers read by Python from a tensor."""
+    """Counts what waits for a device: numbers read by Python from a tensor, with all tensors taken for a device's."""
 
     NAMES = ("cpu", "tolist", "item", "__float__", "__int__", "__bool__")
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
+        monkeypatch.setattr(host, "_is_on_host", lambda tensor: False)
         for name in self.NAMES:
             monkeypatch.setattr(Tensor, name, self._counted(getattr(Tensor, name)))
 
