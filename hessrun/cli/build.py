@@ -46,6 +46,13 @@ _NOT_IDENTITY = (
     "target",
     "protocol",
 )
+# What every run is made of, and what one on data is made of besides.
+_WHOLE = (
+    *("problem", "optimizer", "budget", "curvature", "logger", "checkpoints", "protocol"),
+    *("experiment", "outputs", "seed", "dtype", "device", "threads", "rank_timeout"),
+    *("log_every", "target", "progress", "force", "on_error", "dry_run"),
+)
+_OF_DATA = ("dataset", "model", "loss")
 
 
 def run_id(config: Mapping[str, Any], label: str, problem_name: str) -> str:
@@ -80,6 +87,7 @@ def build(config: dict[str, Any], choices: Mapping[str, str]) -> Experiment:
 
     Raises HessrunError, one line, for whatever is wrong; writes nothing.
     """
+    _require_whole(config)
     config = without_search_space(config)
     integer("seed", config["seed"], minimum=0)
     integer("log_every", config["log_every"], minimum=1)
@@ -157,6 +165,15 @@ def _warnings(choices: Mapping[str, str]) -> list[str]:
     if launcher == "basic":
         return []
     return [f"Started by the launcher {launcher}: other cells may have run beside it, and its seconds tell little."]
+
+
+def _require_whole(config: Mapping[str, Any]) -> None:
+    needed = _WHOLE + (_OF_DATA if any(name in config for name in _OF_DATA) else ())
+    missing = [name for name in needed if name not in config]
+    if missing:
+        raise OptionError(
+            f"{', '.join(missing)}: missing from the configuration, which it is a part of: leave out ~{missing[0]}."
+        )
 
 
 def build_optimizer(node: dict[str, Any]) -> Optimizer[Any]:

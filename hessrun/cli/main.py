@@ -19,7 +19,7 @@ hessrun: do Hessian methods train this network faster, and what does the curvatu
   hessrun suite NAME [--dry-run]                           the cells of a YAML, each optimizer with its own settings
   hessrun tune NAME                                        the settings of a suite's methods, equal trials for each
   hessrun status [DIR] [--watch [SECONDS]]                 how the runs below a folder stand, also while they run
-  hessrun spectrum RUN [--step K] [--layers 'fc*']         eigenvalues at a point that a run kept; or at the start:
+  hessrun spectrum RUN [--step K] [--layers '1.*']         eigenvalues at a point that a run kept; or at the start:
   hessrun spectrum model=mlp dataset=digits                --kind gauss_newton, --method exact, lanczos or density
   hessrun list [GROUP]                                     what can be chosen: datasets, models, optimizers ...
   hessrun export RUN [--out FILE]                          a run's trained weights as a state_dict

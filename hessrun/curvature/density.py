@@ -80,8 +80,8 @@ class Density:
 
         linear_threshold: None for a linear axis; or t above 0, in units of the eigenvalues, for one on which asinh of
         lambda / t is even: linear within t of 0, logarithmic beyond. `noise` is the t below which all is rounding.
-        points: 2 or above. The nodes at the ends are one bandwidth inside; with a logarithmic axis, by its own measure,
-        3 % of the axis.
+        points: 2 or above. The nodes at the ends are three bandwidths inside; with a logarithmic axis, by its own
+        measure, 3 % of the axis.
         Raises OptionError for options outside their ranges, and for the zero matrix, which has no axis.
         """
         integer("points", points, minimum=2)
@@ -89,9 +89,9 @@ class Density:
             positive("linear_threshold", linear_threshold)
         if self.bandwidth == 0:
             raise OptionError("All eigenvalues are 0, which sets no scale: there is no grid to cover them.")
-        low, high, width = float(self.nodes.min()), float(self.nodes.max()), self.bandwidth
+        low, high, margin = float(self.nodes.min()), float(self.nodes.max()), 3 * self.bandwidth
         if linear_threshold is None:
-            return torch.linspace(low - width, high + width, points, dtype=torch.float64, device="cpu")
+            return torch.linspace(low - margin, high + margin, points, dtype=torch.float64, device="cpu")
         low, high = math.asinh(low / linear_threshold), math.asinh(high / linear_threshold)
         margin = _MARGIN * (max(0.0, high) - min(0.0, low))
         even = torch.linspace(low - margin, high + margin, points, dtype=torch.float64, device="cpu")
@@ -173,7 +173,8 @@ def density(
     n, dtype, device = objective.dim, objective.dtype, objective.device
     m = min(steps, n)
     vectors = 1.5 * m + probes
-    require_matrices(vectors / n, n, dtype, device, what=f"A density of {steps} steps", instead="fewer steps")
+    what, instead = f"A density of {probes} probes of {steps} steps", "fewer probes" if probes > m else "fewer steps"
+    require_matrices(vectors / n, n, dtype, device, what=what, instead=instead)
     generator = torch.Generator().manual_seed(seed)
     # Together where all their vectors fit, since products of several at once may be cheaper; in groups elsewhere.
     group = min(probes, max(1, int(available_bytes(device) // (4 * m * n * dtype.itemsize))))

@@ -10,6 +10,7 @@ from hessrun.errors import NotFiniteError
 from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.random import normal
 from hessrun.objective import Objective
+from hessrun.options import integer
 from hessrun.record import Spectrum
 
 _ENDS = 10
@@ -24,6 +25,7 @@ def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0, k
     kind: one of `objective.curvature_kinds()`. Products are counted on `objective`.
     Raises TooLargeError where the Hessian does not fit, NotFiniteError where it is not finite.
     """
+    integer("seed", seed, minimum=0)
     what, instead = "The exact spectrum", "Lanczos or a density"
     require_matrices(2, objective.dim, torch.float64, objective.device, what=what, instead=instead)
     H = objective.hessian(x, kind=kind)

@@ -47,7 +47,7 @@ class StrongWolfe(LineSearch):
                 ceiling = t
                 t = low.t + 0.25 * (t - low.t)
                 continue
-            if conditions.hold(trial):
+            if conditions.hold(trial, low):
                 return line.accept(trial)
             if conditions.too_high(trial, low):
                 return self._zoom(line, conditions, low, trial)
@@ -71,7 +71,7 @@ class StrongWolfe(LineSearch):
             if t in (low.t, high.t):
                 break
             trial = line.at(t)
-            if conditions.hold(trial):
+            if conditions.hold(trial, low):
                 return line.accept(trial)
             if not trial.is_finite or conditions.too_high(trial, low):
                 high = trial
@@ -88,11 +88,13 @@ class _Conditions:
     start: Trial
     rounding: float
 
-    def hold(self, trial: Trial) -> bool:
+    def hold(self, trial: Trial, low: Trial) -> bool:
+        """Whether the search may end at `trial`; not where `low`, the best so far, is better by more than rounding."""
         if not trial.is_finite:
             return False
         c1, c2, slope = self.search.c1, self.search.c2, self.start.slope
-        if trial.value <= self.start.value + c1 * trial.t * slope and abs(trial.slope) <= -c2 * slope:
+        is_best = trial.value <= low.value + self.rounding * abs(low.value)
+        if is_best and trial.value <= self.start.value + c1 * trial.t * slope and abs(trial.slope) <= -c2 * slope:
             return True
         return self._is_level(trial) and (2 * c1 - 1) * slope >= trial.slope >= c2 * slope
 

@@ -74,6 +74,10 @@ class Curvature(ABC):
             raise OptionError(
                 f"A product takes v [{self.shape[0]}] or V [{self.shape[0]}, k]; got {list(vectors.shape)}."
             )
+        if vectors.dtype != self.dtype or vectors.shape[-1] == 0:
+            raise OptionError(
+                f"A product takes one or more vectors of {self.dtype}; got {list(vectors.shape)} of {vectors.dtype}."
+            )
         columns = 1 if vectors.ndim == 1 else vectors.shape[1]
         self._objective.counter.add_products(self._objective.n_batch, columns)
         return self._product(vectors)
@@ -144,6 +148,7 @@ class Objective(ABC):
         """f(x), and its gradient [n] unless `gradient=False`; counts one gradient or one value, never both."""
         self._check(x)
         if gradient:
+            _require_graphs()
             self.counter.add_gradient(self.n_batch)
         else:
             self.counter.add_value(self.n_batch)
@@ -158,6 +163,7 @@ class Objective(ABC):
         """
         self._check(x)
         self._check_kind(kind)
+        _require_graphs()
         if dtype is None or dtype == self.dtype:
             return self._curvature(x, kind)
         return CastCurvature(self, self.in_dtype(dtype)._curvature(x.to(dtype), kind))
@@ -182,6 +188,7 @@ class Objective(ABC):
         self._check(x)
         require_matrices(2, self.dim, self.dtype, self.device, what="The Hessian", instead="products (curvature)")
         self._check_kind(kind)
+        _require_graphs()
         hessian, columns = self._hessian(x) if kind == "hessian" else self._dense(x, kind)
         self.counter.add_hessian_columns(self.n_batch, columns)
         return hessian
@@ -212,8 +219,19 @@ class Objective(ABC):
             raise OptionError(f"kind={kind!r}: this objective has {', '.join(self.curvature_kinds())}.")
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise OptionError(f"x must be a torch.Tensor [{self.dim}]; got {type(x).__name__}.")
         if x.shape != (self.dim,) or x.dtype != self.dtype or x.device.type != self.device.type:
             raise OptionError(
                 f"x must be a vector [{self.dim}] of {self.dtype} on {self.device}; "
                 f"got {list(x.shape)} of {x.dtype} on {x.device}."
             )
+
+
+def _require_graphs() -> None:
+    if torch.is_inference_mode_enabled():
+        # It records nothing, whatever enable_grad says: gradients would be 0.
+        raise ObjectiveError(
+            "Inside torch.inference_mode() there are no gradients and no products: call outside of it; torch.no_grad() "
+            "is no obstacle."
+        )

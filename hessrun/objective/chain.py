@@ -21,7 +21,7 @@ from hessrun.objective.links import Affine, Elementwise, Fixed, Link, Own, Passe
 from hessrun.objective.norms import Norm
 from hessrun.objective.output_curvature import Loss, OutputLoss, output_loss
 from hessrun.objective.positions import Positionwise
-from hessrun.objective.products import in_shapes
+from hessrun.objective.products import in_rows, in_shapes
 from hessrun.objective.tracing import Call, LinearMap, called_layers
 from hessrun.objective.windows import WindowMaxima, WindowMeans
 
@@ -143,7 +143,7 @@ class ChainGraph:
 
     def products(self, rows: Tensor) -> Tensor:
         """The product with each row, [k, n]."""
-        return torch.cat([part.flatten(1) for part in self._multiplied(in_shapes(rows, self._parameters))], dim=1)
+        return in_rows(self._multiplied(in_shapes(rows, self._parameters)))
 
     def _multiplied(self, vectors: Sequence[Tensor]) -> list[Tensor]:
         tangents: dict[int, Tensor] = {}

@@ -25,23 +25,37 @@ class FunctionObjective(Objective):
     def _evaluate(self, x: Tensor, gradient: bool) -> Evaluation:
         if not gradient:
             with torch.no_grad():
-                return Evaluation(x, self._function(x), None)
+                return Evaluation(x, torch.as_tensor(_scalar(self._function(x))).to(x), None)
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
-            value = self._function(leaf)
+            value = _scalar(self._function(leaf))
         if not (isinstance(value, Tensor) and value.requires_grad):
             return _without_graph(x, value)
+        (slope,) = torch.autograd.grad(value, leaf, allow_unused=True)
+        if slope is None:
+            return _without_graph(x, value.detach())
         # The gradient of a sum is one number expanded to [n]: make it a vector like any other.
-        return Evaluation(x, value.detach(), torch.autograd.grad(value, leaf)[0].contiguous())
+        return Evaluation(x, value.detach(), slope.contiguous())
 
     def _curvature(self, x: Tensor, kind: str) -> Curvature:
         leaf = x.detach().clone().requires_grad_()
 
         def graphs() -> Iterator[GradientGraph]:
             with torch.enable_grad():
-                yield GradientGraph(self._function(leaf), [leaf])
+                yield GradientGraph(torch.as_tensor(_scalar(self._function(leaf))), [leaf])
 
         return GraphCurvature(self, graphs, lambda v: [v])
+
+
+def _scalar(value: object) -> Tensor | float:
+    """The value where it is one real number."""
+    if not isinstance(value, Tensor | float | int):
+        raise ObjectiveError(f"The function must return a torch scalar; it returned {type(value).__name__}.")
+    if isinstance(value, Tensor) and value.ndim != 0:
+        raise ObjectiveError(f"The function must return a scalar; it returned the shape {list(value.shape)}.")
+    if isinstance(value, Tensor) and value.is_complex():
+        raise ObjectiveError(f"The function must return a real number; it returned one of {value.dtype}.")
+    return value
 
 
 def _without_graph(x: Tensor, value: Tensor | float) -> Evaluation:
@@ -49,7 +63,7 @@ def _without_graph(x: Tensor, value: Tensor | float) -> Evaluation:
     value = torch.as_tensor(value).to(x)
     if bool(value.isfinite()):
         raise ObjectiveError(
-            f"The function's value {float(value):g} has no graph, as it had at x0: compute it from x with torch "
+            f"The function's value {float(value):g} has no graph from x, as it had at x0: compute it from x with torch "
             "operations; outside its domain it may be a constant inf or nan."
         )
     return Evaluation(x, value.detach(), torch.full_like(x, torch.nan))
@@ -66,12 +80,7 @@ def as_objective(function: Function, x0: Tensor) -> FunctionObjective:
     Raises OptionError where x0 is no non-empty vector of floating-point numbers; ObjectiveError where the function
     returns no scalar, has no graph, or gives different values at the same x.
     """
-    if not isinstance(x0, Tensor):
-        raise OptionError(f"x0 must be a torch.Tensor [n]; got {type(x0).__name__}.")
-    if x0.ndim != 1 or x0.numel() == 0:
-        raise OptionError(f"x0 must be a non-empty vector [n]; got the shape {list(x0.shape)}.")
-    if not x0.is_floating_point():
-        raise OptionError(f"x0 must hold floating-point numbers (torch.float64, say); got {x0.dtype}.")
+    require_start(x0)
     leaf = x0.detach().clone().requires_grad_()
     with torch.enable_grad():
         first, second = function(leaf), function(leaf)
@@ -79,11 +88,20 @@ def as_objective(function: Function, x0: Tensor) -> FunctionObjective:
     return FunctionObjective(function, x0.numel(), x0.dtype, x0.device)
 
 
+def require_start(x0: object) -> None:
+    """Raise OptionError where x0 is no non-empty vector of floating-point numbers."""
+    if not isinstance(x0, Tensor):
+        raise OptionError(f"x0 must be a torch.Tensor [n]; got {type(x0).__name__}.")
+    if x0.ndim != 1 or x0.numel() == 0:
+        raise OptionError(f"x0 must be a non-empty vector [n]; got the shape {list(x0.shape)}.")
+    if not x0.is_floating_point():
+        raise OptionError(f"x0 must hold floating-point numbers (torch.float64, say); got {x0.dtype}.")
+
+
 def _check(first: object, second: object, leaf: Tensor) -> None:
     if not isinstance(first, Tensor) or not isinstance(second, Tensor):
         raise ObjectiveError(f"The function must return a torch scalar; it returned {type(first).__name__}.")
-    if first.ndim != 0:
-        raise ObjectiveError(f"The function must return a scalar; it returned the shape {list(first.shape)}.")
+    _scalar(first)
     if not first.requires_grad:
         raise ObjectiveError(
             "The function's value has no graph: compute it from x with torch operations, not detached."

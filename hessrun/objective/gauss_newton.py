@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from hessrun.objective.products import in_shapes, vector_jacobian_products
+from hessrun.objective.products import in_rows, in_shapes, vector_jacobian_products
 
 
 class GaussNewtonGraph:
@@ -53,4 +53,4 @@ class GaussNewtonGraph:
         JV = vector_jacobian_products(self._pulled, [self._u], [vectors[i] for i in self._active])
         HJV = vector_jacobian_products([self._slope], [self._at], JV)
         parts = vector_jacobian_products([self._outputs], self._leaves, HJV)
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        return in_rows(parts)

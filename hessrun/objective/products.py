@@ -34,6 +34,11 @@ def in_shapes(rows: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     return [part.reshape(len(rows), *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
 
 
+def in_rows(parts: Sequence[Tensor]) -> Tensor:
+    """The converse: [k, n] from parts [k, *shape]."""
+    return torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
+
+
 def vector_jacobian_products(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], rows: Sequence[Tensor]
 ) -> list[Tensor]:
@@ -83,7 +88,7 @@ class GradientGraph:
             return torch.zeros_like(rows)
         vectors = in_shapes(rows, self._leaves)
         parts = vector_jacobian_products(self._gradients, self._leaves, [vectors[i] for i in self._active])
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        return in_rows(parts)
 
 
 class GraphCurvature(Curvature):

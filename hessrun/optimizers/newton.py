@@ -47,7 +47,8 @@ class Newton(Optimizer[NewtonState]):
     At a saddle with next to no gradient left it leaves along the eigenvector of the least eigenvalue.
 
     modification: `absolute` (saddle-free: Dauphin et al., 2014), `shift`, `clip`, or `none` (the plain iteration of
-    the textbook: full steps, no damping, wherever they lead; it stays at a saddle, but is never converged there).
+    the textbook: full steps, no damping, wherever f is finite, where it is not the method ends with x as it was; it
+    stays at a saddle, but is never converged there).
     max_trials: trials of one step before it gives up, 1 or above.
     """
 
@@ -130,6 +131,8 @@ class Newton(Optimizer[NewtonState]):
             if int(info) != 0:
                 return replace(state, failure=Status.STALLED)
         there = problem.train.evaluate(state.x + d)
+        if not there.is_finite():
+            return replace(state, failure=Status.DIVERGED)
         return replace(state, x=there.x, evaluation=there, step_size=1.0)
 
     def _leave_saddle(self, problem: Problem, state: NewtonState, vector: Tensor) -> NewtonState | None:

@@ -75,14 +75,17 @@ def _draw_density(axes: Axes, spectrum: Spectrum, decades: Decades, each: Array)
                 axes.plot(values, np.full(values.size, 1.6 * least), "|", color=colour, ms=9, mew=1.0, label=label)
     alone = drawable(_given_their_weight(spectrum))
     if alone.size:
-        axes.plot(alone, np.full(alone.size, 1.6 * least), "|", color=_OUTLIER, ms=9, mew=1.0, label="outliers")
+        axes.plot(alone, np.full(alone.size, 1.6 * least), "|", color=_SMALL, ms=9, mew=1.0, label="found one by one")
     axes.set_yscale("log")
     axes.set_ylim(least, 3 * float(mean.max()))
     axes.set_ylabel("share of the eigenvalues per decade")
 
 
 def _given_their_weight(spectrum: Spectrum) -> Array:
-    """The outliers that one random vector found, which have the weight 1 / n in the rules of the others."""
+    """The eigenvalues that one random vector found, which have the weight 1 / n in the rules of the others.
+
+    Outliers are among them; at the edge of a bulk some belong to it.
+    """
     if len(spectrum.density_nodes) < 2:
         return np.empty(0)
     found: Array = spectrum.density_nodes[1][spectrum.density_weights[1] == 1 / spectrum.n]

@@ -15,7 +15,9 @@ class Budget:
     iterations: outer iterations, 0 or above.
     seconds: of the optimizer's own clock.
     passes: values, gradients, products and Hessian columns together, in passes over the data.
-    gradient_tolerance: stop where the largest component of the gradient is at most this times that of the start.
+    Both are looked at between steps: a run ends with the step that goes beyond them.
+    gradient_tolerance: stop where the largest component of the gradient is at most this times that of the start, or,
+    where that is 0, at a saddle, of the first one that is not.
     gradient_target: the same as an absolute bound. target_loss: stop where the training loss is at most this.
     check_every: steps between the looks at gradient and loss; None is every step where the method has the gradient of
     the whole training split anyway, every 10 where that has to be evaluated, off the clock.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hessrun import ranks
-from hessrun.errors import FolderTakenError, HessrunError, RanksError
+from hessrun.errors import FolderTakenError, HessrunError, OptionError, RanksError, TooLargeError
 from hessrun.optimizers import Optimizer
 from hessrun.problems import Problem
 from hessrun.record.lock import FolderLock
@@ -61,9 +61,9 @@ class Ended:
 def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Progress) -> Ended:
     """Run to the end and leave the record.
 
-    Raises HessrunError for misuse that shows before the start has been evaluated: then nothing is written; among them
-    FolderTakenError where another process was faster. An error after that ends the run as failed, with its rows kept
-    and the traceback in run.log.
+    Raises HessrunError for misuse that shows before the start has been evaluated, or at the first step of a new run:
+    then nothing is left behind; among them FolderTakenError where another process was faster. An error after that ends
+    the run as failed, with its rows kept and the traceback in run.log.
     """
     recording, resume = _listener(experiment, progress), experiment.resume
     loop = Loop(
@@ -82,13 +82,22 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         if not isinstance(error, FolderTakenError):  # which all ranks are told of
             ranks.leave_unless_all(reason)
-        is_misuse = isinstance(error, HessrunError) and not isinstance(error, RanksError)
-        if not recording.has_started or (is_misuse and recording.last_row is None):
+        if not recording.has_started:
+            raise
+        if resume is None and _is_misuse(error, recording.last_row):
+            recording.discard()
             raise
         recording.failed(reason, "".join(traceback.format_exception(error)))
         return Ended(Status.FAILED, experiment.folder, last_row=recording.last_row, error=reason)
     finally:
         recording.close()
+
+
+def _is_misuse(error: Exception, last_row: dict[str, Any] | None) -> bool:
+    """Whether what was asked for is at fault, and the run has come no further than its first step."""
+    if last_row is None:
+        return isinstance(error, HessrunError) and not isinstance(error, RanksError)
+    return isinstance(error, OptionError | TooLargeError) and last_row["step"] <= 1
 
 
 def _signal_to_any(recording: Recording | Following) -> int | None:

@@ -53,6 +53,9 @@ class Following:
     def warn(self, sentence: str) -> None:
         pass
 
+    def discard(self) -> None:
+        pass
+
     def row(self, row: dict[str, Any]) -> None:
         self.last_row = row
 

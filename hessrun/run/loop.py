@@ -186,7 +186,8 @@ class Loop:
                 is_finite = math.isfinite(loss) and math.isfinite(largest)
                 if self._best is None or (is_finite and not loss >= self._best_loss):
                     self._best, self._best_loss = evaluation, loss
-                if math.isnan(self._first):
+                # At a saddle the gradient is 0, and no scale for what comes after it.
+                if not self._first > 0:
                     self._first = largest
                 if is_check:
                     look.loss, look.gradient_max = loss, largest

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from hessrun.errors import OptionError
 from hessrun.objective import EvaluationCounts, Objective, as_objective
-from hessrun.objective.function import Function
+from hessrun.objective.function import Function, require_start
 from hessrun.optimizers import LBFGS, Optimizer
 from hessrun.problems import AnalyticProblem, ProblemFacts
 from hessrun.record import Spectrum
@@ -79,8 +80,8 @@ def minimize(
 
     optimizer: L-BFGS by default. budget: 200 iterations or a gradient 1e-6 times that of the start by default.
     probe: looks at the Hessian's spectrum; none by default. callback: is given each row; True stops.
-    Raises OptionError and ObjectiveError for what cannot be minimised (`as_objective`), TooLargeError for a method
-    whose matrix does not fit.
+    Raises OptionError and ObjectiveError for arguments of another kind and for what cannot be minimised
+    (`as_objective`), TooLargeError for a method whose matrix does not fit.
 
         >>> import torch, hessrun
         >>> A = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
@@ -94,6 +95,10 @@ def minimize(
         >>> [round(v, 6) for v in found.x.tolist()]
         [0.4, 0.2]
     """
+    require_start(x0)
+    for name, part, kind in (("optimizer", optimizer, Optimizer), ("budget", budget, Budget), ("probe", probe, Probe)):
+        if part is not None and not isinstance(part, kind):
+            raise OptionError(f"{name} must be an instance of hessrun's {kind.__name__} or None; got {part!r}.")
     objective = function if isinstance(function, Objective) else as_objective(function, x0)
     facts = ProblemFacts("function", "analytic", objective.dim, objective.n_examples)
     collector = _Collector(callback)

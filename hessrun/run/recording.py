@@ -1,6 +1,7 @@
 """What a run leaves on disk while it runs: rows, spectra, checkpoints and its status."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class Recording:
         self._plan, self._progress, self._lock, self._resume = plan, progress, lock, resume
         self._logger, self._reference_gradient = logger or NoLogger(), reference_gradient
         self._writer: RunWriter | None = None
+        self._made: list[Path] = []
         self._started = now()
         forget_peak()
         self._signals = Signals()
@@ -131,6 +133,7 @@ class Recording:
 
     def _open(self) -> None:
         folder = self._folder
+        self._made = [each for each in (folder, *folder.parents) if not each.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if self._lock is None:
@@ -232,6 +235,14 @@ class Recording:
             self._status(Status.FAILED, reason=reason)
         except OSError:  # not even that: the last status says `running`, and the lock that nobody does
             pass
+
+    def discard(self) -> None:
+        """Leave nothing of a run that turned out to be misuse at its first steps; a folder that was there stays."""
+        if self._folder in self._made:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            for parent in self._made[1:]:
+                with contextlib.suppress(OSError):  # others have come to be in it
+                    parent.rmdir()
 
     def _status(self, status: Status, *, reason: str | None = None, **facts: Any) -> None:
         facts["started"], facts["ended"] = self._started, None

@@ -83,7 +83,9 @@ def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict
         )
     was_done = _is_done(run)
     if was_done and would_end(run, experiment.budget):
-        return Claim(None, (f"already finished: {folder} (force=true runs it anew, beside it)",))
+        return Claim(
+            None, (f"already finished: {folder} (force=true runs it anew, beside it{_unmet(run, experiment)})",)
+        )
     point, complaints = newest(folder, experiment.manifest.get("run_id", ""), experiment.problem.x0.device)
     manifest = _continued(run.manifest, experiment.manifest, point, complaints)
     if point is not None:
@@ -92,6 +94,13 @@ def _claimed(experiment: Experiment, lock: FolderLock, differing: Callable[[dict
         why = "its state was too large to keep" if was_done else "it had left no checkpoint"
         complaints.append(f"starting anew, since {why}: {folder}")
     return Claim(replace(experiment, lock=lock, resume=point, manifest=manifest), tuple(complaints))
+
+
+def _unmet(run: Run, experiment: Experiment) -> str:
+    """What to do where this command asks for other spectra than the finished run recorded."""
+    if run.config.get("curvature") == yaml.safe_load(experiment.config).get("curvature"):
+        return ""
+    return f"; its curvature was recorded otherwise than asked: hessrun spectrum {run.path} looks at points it kept"
 
 
 def _is_done(run: Run) -> bool:

@@ -12,11 +12,10 @@ from bench.ours import evaluations
 from bench.peers import PeerRun, scipy_minimize, torchmin_minimize
 from bench.setting import Setting, say
 from bench.table import Row, milliseconds
+from bench.timing import rounds
 from hessrun.linalg.quasi_newton_matrix import block_size
 from hessrun.optimizers import BFGS
 from hessrun.problems import Problem
-
-_ROUNDS = 3
 
 
 class Stepping:
@@ -71,7 +70,7 @@ def small(setting: Setting) -> Iterator[Row]:
     matrix, g = torch.zeros(network.risk.dim, network.risk.dim).to(problem.x0), problem.x0
     matrix.fill_diagonal_(1)
     network.risk.evaluate(g)
-    for _ in range(_ROUNDS):
+    for _ in rounds(setting):
         ours.stretch()
         parts.append(_each(setting, 20, lambda: matrix @ g) + _each(setting, 20, lambda: network.risk.evaluate(g)))
     n, f, objective, x0 = network.risk.dim, network.function(), network.risk, problem.x0
@@ -107,7 +106,7 @@ def large(setting: Setting) -> Iterator[Row]:
         peak = torch.cuda.max_memory_allocated(setting.device) / (n * n * 8)
         yield Row(f"  peak of the device in matrices, evaluations included, n = {n:,}", f"{peak:.2f}")
     unblocked: list[float] = []
-    for _ in range(_ROUNDS):
+    for _ in rounds(setting):
         blocked.stretch()
         unblocked.append(_unblocked(setting, network))
     plain = statistics.median(unblocked)
@@ -149,7 +148,7 @@ def _peer(setting: Setting, call: Callable[[int], PeerRun]) -> float:
     """Seconds an iteration, the median of the rounds; each is a run of five iterations, the first of one apart."""
     call(1)
     found = []
-    for _ in range(_ROUNDS):
+    for _ in rounds(setting):
         start = setting.now()
         run = call(5)
         found.append((setting.now() - start) / run.iterations)

@@ -11,10 +11,9 @@ from bench.ours import analytic, evaluations
 from bench.peers import torch_lbfgs
 from bench.setting import Setting, say
 from bench.table import Row, milliseconds
+from bench.timing import rounds
 from hessrun.objective import Counter, Curvature, Evaluation, Objective
 from hessrun.optimizers import LBFGS
-
-_ROUNDS = 3
 
 
 class DiagonalQuadratic(Objective):
@@ -51,7 +50,7 @@ def _row(setting: Setting, n: int, m: int, scaling: str) -> Row:
     count = 10 if setting.is_quick else 100 if n < 10**5 else 20
     alone = _evaluation(setting, objective, x0)
     ours, theirs = [], []
-    for _ in range(_ROUNDS):
+    for _ in rounds(setting):
         ours.append(_ours(setting, objective, x0, LBFGS(memory=m, initial_scaling=scaling), warm, count))
         theirs.append(_theirs(setting, objective, x0, m, warm, count))
     mine, peer = (statistics.median(seconds for seconds, _ in runs) for runs in (ours, theirs))

@@ -1,13 +1,22 @@
 """Times calls in turns, so that a machine whose speed drifts is as slow for one as for the other."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from bench.setting import Setting
 
 _ROUNDS = 3
 # Of short calls there are more, an odd number up to this one, as long as all of them take fewer seconds than these.
 _MOST_ROUNDS, _PATIENCE = 15, 6.0
+
+
+def rounds(setting: Setting) -> Iterator[int]:
+    """Numbers them: three, or, of short ones, more, up to 15 as long as all of them take fewer than 6 seconds."""
+    began = setting.now()
+    for turn in range(1 if setting.is_quick else _MOST_ROUNDS):
+        if turn >= _ROUNDS and turn % 2 == 1 and setting.now() - began > _PATIENCE:
+            break
+        yield turn
 
 
 def in_turns(
@@ -30,10 +39,7 @@ def in_turns(
             repeats[name] = max(1, round(least / max(_mean(setting, call, 1), 1e-9)))
     found: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
-    began = setting.now()
-    for turn in range(1 if setting.is_quick else _MOST_ROUNDS):
-        if turn >= _ROUNDS and turn % 2 == 1 and setting.now() - began > _PATIENCE:
-            break
+    for turn in rounds(setting):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             found[name].append(_mean(setting, calls[name], repeats[name]))

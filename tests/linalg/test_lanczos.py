@@ -252,3 +252,32 @@ def test_a_metric_that_is_singular_is_refused() -> None:
     P[0, 0] = 1.0
     with pytest.raises(OptionError, match=r"not positive definite|singular to rounding"):
         lanczos(lambda v: v, 30, largest=2, metric=lambda v: P @ v)
+
+
+@pytest.mark.parametrize("seed", [70, 85, 153, 260])
+def test_a_warm_start_that_lacks_the_top_vector_beside_a_dense_part(seed: int) -> None:
+    """What is missing is hardly apart from the dense part: the confirmation comes near it by small steps."""
+    generator = torch.Generator().manual_seed(seed)
+    n, k = (int(torch.randint(low, high, (1,), generator=generator)) for low, high in ((60, 300), (1, 11)))
+    values = -torch.randn(n, generator=generator, dtype=torch.float64).abs()
+    Q = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
+    H = (Q * values) @ Q.T
+    exact, vectors = torch.linalg.eigh((H + H.T) / 2)
+    for tolerance in (1e-4, 1e-6):
+        found = lanczos(lambda v: H @ v, n, largest=k, tolerance=tolerance, start=vectors[:, n - k - 1 : n - 1])
+        assert found.complete
+        torch.testing.assert_close(found.values, exact[-k:], rtol=0, atol=3 * tolerance * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (torch.full((60, 2), float("nan")), "not finite"),
+        (torch.ones(60, 2, dtype=torch.complex64), "floating-point"),
+        ("vectors", "floating-point"),
+    ],
+)
+def test_a_start_of_another_kind_is_one_line(start: object, message: str) -> None:
+    H = _matrix(torch.linspace(-1, 3, 60))
+    with pytest.raises(OptionError, match=message):
+        _ends(H, 2, start=start)

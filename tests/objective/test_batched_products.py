@@ -112,7 +112,7 @@ def test_a_product_that_fails_by_itself_still_raises_and_is_not_held_against_bat
     risk = EmpiricalRisk(nn.Linear(3, 2), functional.mse_loss, torch.ones(4, 3), torch.ones(4, 2))
     with risk.curvature(risk.x0) as curvature:
         with pytest.raises(RuntimeError, match="type"):
-            curvature @ torch.ones(risk.dim, 3, dtype=torch.complex64)
+            curvature._product(torch.ones(risk.dim, 3, dtype=torch.complex64))
         curvature @ torch.ones(risk.dim, 3)
     assert blocks == [3, 3]
 
@@ -165,3 +165,24 @@ def test_the_dense_hessian_goes_in_blocks(blocks):
         by_single = torch.stack([curvature @ e for e in torch.eye(risk.dim, dtype=torch.float64)])
     assert torch.allclose(H, by_single, rtol=1e-11, atol=1e-14)
     assert risk.counts.hessian_columns == 69
+
+
+class _Scaled(nn.Module):
+    """A network with a scale, a parameter without dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.7, dtype=torch.float64))
+        self.layer = nn.Linear(3, 2, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.layer(x)
+
+
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
+def test_a_parameter_without_dimensions(kind, blocks):
+    risk = EmpiricalRisk(_Scaled(), functional.mse_loss, torch.randn(7, 3).double(), torch.randn(7, 2).double())
+    with risk.curvature(risk.x0, kind=kind) as curvature:
+        one_by_one = torch.stack([curvature @ unit for unit in torch.eye(risk.dim, dtype=torch.float64)])
+    assert torch.allclose(risk.hessian(risk.x0, kind=kind), one_by_one, rtol=1e-12, atol=1e-14)
+    assert blocks

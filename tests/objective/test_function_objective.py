@@ -124,3 +124,50 @@ def test_a_product_that_does_not_fit_and_a_kind_that_does_not_exist():
         _ = curvature @ X0[:2]
     with pytest.raises(OptionError, match="kind='fisher': this objective has hessian"):
         f.curvature(X0, kind="fisher")
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "message"),
+    [
+        (lambda x: x * x, r"the shape \[3\]"),
+        (lambda x: x[:1], r"the shape \[1\]"),
+        (lambda x: None, "NoneType"),
+        (lambda x: (x * 1j).sum(), "complex128"),
+        (lambda x: torch.ones((), dtype=x.dtype, requires_grad=True) * 2, "no graph from x"),
+    ],
+)
+def test_a_function_that_changes_its_kind_away_from_the_start_is_one_line(elsewhere, message):
+    f = as_objective(lambda x: (x * x).sum() if torch.equal(x, X0) else elsewhere(x), X0)
+    with pytest.raises(ObjectiveError, match=message):
+        f.evaluate(2 * X0)
+
+
+def test_a_complex_value_is_refused_at_the_start():
+    with pytest.raises(ObjectiveError, match="a real number"):
+        as_objective(lambda x: (x * 1j).sum(), X0)
+
+
+def test_inference_mode_is_refused_where_it_would_give_zeros():
+    f = as_objective(quartic, X0)
+    with torch.inference_mode():
+        assert f.evaluate(X0, gradient=False).value == quartic(X0)
+        for call in (f.evaluate, f.hessian, f.curvature):
+            with pytest.raises(ObjectiveError, match="inference_mode"):
+                call(X0)
+
+
+@pytest.mark.parametrize("x", [[0.5, -2.0, 3.0], None, 1.0])
+def test_a_point_that_is_no_tensor_is_one_line(x):
+    f = as_objective(quartic, X0)
+    for call in (f.evaluate, f.hessian, f.curvature):
+        with pytest.raises(OptionError, match=r"must be a torch\.Tensor"):
+            call(x)
+
+
+@pytest.mark.parametrize("vectors", [X0.float(), torch.empty(3, 0, dtype=torch.float64), torch.ones(3).long()])
+def test_products_with_other_vectors_are_one_line(vectors):
+    with (
+        as_objective(quartic, X0).curvature(X0) as curvature,
+        pytest.raises(OptionError, match=r"vectors of torch\.float64"),
+    ):
+        _ = curvature @ vectors

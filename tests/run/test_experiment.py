@@ -3,6 +3,7 @@
 import os
 import signal
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from hessrun import ranks
-from hessrun.errors import RanksError, RecordError, TooLargeError
+from hessrun.errors import OptionError, RanksError, RecordError, TooLargeError
 from hessrun.linalg import memory
 from hessrun.objective.analytic import rosenbrock
 from hessrun.optimizers import BFGS, SGD, Newton
@@ -173,3 +174,35 @@ def test_a_run_whose_record_is_whole_does_not_fail_by_a_rank_that_ends_after_it(
 def test_a_folder_that_cannot_be_looked_into_is_one_line(tmp_path) -> None:
     with pytest.raises(RecordError, match=r"cannot be (looked into|written to) \(File name too long\)"):
         run_experiment(claim(experiment(tmp_path / ("x" * 300)), force=False, differing=lambda config: []).experiment)
+
+
+class _Refuses(SGD):
+    """Sees at its first step that it cannot work here, as a third party's class does that needs a graph."""
+
+    def step(self, problem, state):
+        raise OptionError("needs a graph")
+
+
+def test_misuse_that_shows_at_the_first_step_leaves_nothing_behind(tmp_path) -> None:
+    """But what was there before stays."""
+    (tmp_path / "made").mkdir()
+    for folder in (tmp_path / "a" / "b" / "run", tmp_path / "made"):
+        with pytest.raises(OptionError, match="needs a graph"):
+            run_experiment(experiment(folder, _Refuses(lr=1e-3)))
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_spectrum_that_does_not_fit_leaves_nothing_behind_either(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 8)
+    with pytest.raises(TooLargeError, match="curvature=lanczos, density or off"):
+        run_experiment(experiment(tmp_path / "run", SGD(lr=1e-3), probe=Probe(kind="exact")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_says_that_another_look_at_its_curvature_was_asked_for(tmp_path) -> None:
+    parts = experiment(tmp_path / "run")
+    run_experiment(replace(parts, config="curvature: {kind: 'off'}\n"))
+    for kind, is_told in (("off", False), ("exact", True)):
+        asked = replace(parts, config=f"curvature: {{kind: '{kind}'}}\n")
+        (line,) = claim(asked, force=False, differing=lambda config: []).lines
+        assert ("hessrun spectrum" in line) is is_told

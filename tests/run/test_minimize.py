@@ -112,3 +112,50 @@ def test_the_best_point_is_finite_where_the_value_runs_off_to_minus_infinity() -
     assert found.status is Status.DIVERGED
     assert math.isfinite(found.value)
     assert bool(found.gradient.isfinite().all())
+
+
+@pytest.mark.parametrize("x0", [[1.0, 2.0], None, torch.ones(2, dtype=torch.int64), torch.ones(0)])
+@pytest.mark.parametrize("is_objective", [False, True])
+def test_a_start_of_another_kind_is_one_line(x0, is_objective) -> None:
+    function = hessrun.as_objective(rosenbrock, X0) if is_objective else rosenbrock
+    with pytest.raises(OptionError, match="x0 must"):
+        hessrun.minimize(function, x0)
+
+
+@pytest.mark.parametrize("parts", [{"optimizer": BFGS}, {"optimizer": "bfgs"}, {"budget": 5}, {"probe": "exact"}])
+def test_parts_of_another_kind_are_one_line(parts) -> None:
+    with pytest.raises(OptionError, match="must be an instance of hessrun's"):
+        hessrun.minimize(rosenbrock, X0, **parts)
+
+
+def test_plain_newton_ends_where_it_would_leave_the_domain() -> None:
+    """f = x - log x from 5: Newton's step goes to -15."""
+    x0 = torch.tensor([5.0], dtype=torch.float64)
+    found = run(Newton(modification="none"), lambda x: (x - x.log()).sum(), x0)
+    assert found.status is Status.DIVERGED
+    assert torch.equal(found.x, x0)
+    assert all(math.isfinite(row["train_loss"]) for row in found.trace)
+
+
+def test_a_start_at_a_saddle_may_end_converged() -> None:
+    """Its gradient of 0 is no scale: x^2 - y^2 + y^4 / 4 has its minima at y^2 = 2."""
+    found = run(
+        Newton(), lambda x: x[0] ** 2 - x[1] ** 2 + x[1] ** 4 / 4, torch.zeros(2).double(), gradient_tolerance=1e-6
+    )
+    assert found.status is Status.CONVERGED
+    assert found.value == pytest.approx(-1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 5, 10])
+@pytest.mark.parametrize("optimizer", [LBFGS(), LBFGS(memory=1), BFGS()], ids=repr)
+def test_it_is_the_best_point_that_was_evaluated(optimizer: Optimizer, iterations: int) -> None:
+    """Among many waves a longer trial may meet the Wolfe conditions above a shorter one."""
+    seen = []
+
+    def waves(x: torch.Tensor) -> torch.Tensor:
+        value = (x * x).sum() - 3 * torch.cos(6 * x).sum()
+        seen.append(float(value.detach()))
+        return value
+
+    found = run(optimizer, waves, torch.tensor([-7.0, 2.2, 5.9], dtype=torch.float64), iterations=iterations)
+    assert found.value == pytest.approx(min(seen), rel=1e-14)
