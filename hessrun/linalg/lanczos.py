@@ -35,9 +35,9 @@ _FAR = 100.0
 _CONFIRM = 12
 # Ritz values of a random block that are closer than so many tolerances may hide a third one.
 _CROWDED = 30.0
-# A neighbour whose distance shrinks by less than this share over a stride will not overtake. With a tenth, eigenvalues
-# beside a dense part were missed by warm starts that lacked their vectors; a hundredth takes hardly more products.
-_SLOW = 0.01
+# A neighbour whose distance shrinks by less than this share over a stride will not overtake. Where the distance is below
+# what the steps so far tell apart, it is the second one: an eigenvalue beside a dense part may yet come there.
+_SLOW, _SLOWEST = 0.1, 0.01
 # Residuals that have not halved in so many times the vectors of the basis, and lie in the noise, will not get smaller.
 _PATIENCE = 5
 # A warm start is taken up as a whole where it misses an invariant space by this many tolerances at most: adding the
@@ -208,11 +208,12 @@ def _confirmation(basis: KrylovBasis, wanted: Wanted, allowed: float, limit: int
     """Steps from a fresh random direction, with the pairs found in the basis; and whether they came to rest.
 
     They go on while the Ritz values next to the wanted ones still approach them fast: in a cluster a fixed number of
-    steps would end just short of a value that belongs among the wanted.
+    steps would end just short of a value that belongs among the wanted. After j steps, an eigenvalue less than about
+    (pi / j)^2 of the spectrum's width beyond the others has not come out yet (by Chebyshev polynomials: Saad, 1980).
     """
     basis.expand_at_random(1)
     basis.steps(_CONFIRM - 1)
-    look = basis.look(wanted)
+    look, steps = basis.look(wanted), _CONFIRM
     while not basis.is_full:
         if basis.products >= limit:
             return look, False
@@ -220,9 +221,10 @@ def _confirmation(basis: KrylovBasis, wanted: Wanted, allowed: float, limit: int
         _make_room(basis, look, wanted, _STRIDE)
         basis.expand(directions)
         basis.steps(_STRIDE - len(directions))
-        look = basis.look(wanted)
+        look, steps = basis.look(wanted), steps + _STRIDE
+        told_apart = (look.theta[-1] - look.theta[0]) * (math.pi / steps) ** 2
         pairs = zip(before, look.neighbours, strict=False)
-        if all(old - new <= max(allowed, _SLOW * new) for old, new in pairs):
+        if all(old - new <= max(allowed, (_SLOW if new >= told_apart else _SLOWEST) * new) for old, new in pairs):
             break
     return look, True
 

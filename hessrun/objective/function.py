@@ -25,15 +25,15 @@ class FunctionObjective(Objective):
     def _evaluate(self, x: Tensor, gradient: bool) -> Evaluation:
         if not gradient:
             with torch.no_grad():
-                return Evaluation(x, torch.as_tensor(_scalar(self._function(x))).to(x), None)
+                return Evaluation(x, _scalar(self._function(x), x), None)
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
-            value = _scalar(self._function(leaf))
-        if not (isinstance(value, Tensor) and value.requires_grad):
+            value = _scalar(self._function(leaf), x)
+        if not value.requires_grad:
             return _without_graph(x, value)
         (slope,) = torch.autograd.grad(value, leaf, allow_unused=True)
         if slope is None:
-            return _without_graph(x, value.detach())
+            return _without_graph(x, value)
         # The gradient of a sum is one number expanded to [n]: make it a vector like any other.
         return Evaluation(x, value.detach(), slope.contiguous())
 
@@ -42,31 +42,33 @@ class FunctionObjective(Objective):
 
         def graphs() -> Iterator[GradientGraph]:
             with torch.enable_grad():
-                yield GradientGraph(torch.as_tensor(_scalar(self._function(leaf))), [leaf])
+                yield GradientGraph(_scalar(self._function(leaf), leaf), [leaf])
 
         return GraphCurvature(self, graphs, lambda v: [v])
 
 
-def _scalar(value: object) -> Tensor | float:
-    """The value where it is one real number."""
-    if not isinstance(value, Tensor | float | int):
+def _scalar(value: object, like: Tensor) -> Tensor:
+    """The value where it is one real number; one of Python's as a constant like x."""
+    if isinstance(value, float | int):
+        return torch.full((), float(value), dtype=like.dtype, device=like.device)
+    if not isinstance(value, Tensor):
         raise ObjectiveError(f"The function must return a torch scalar; it returned {type(value).__name__}.")
-    if isinstance(value, Tensor) and value.ndim != 0:
+    if value.ndim != 0:
         raise ObjectiveError(f"The function must return a scalar; it returned the shape {list(value.shape)}.")
-    if isinstance(value, Tensor) and value.is_complex():
+    if value.is_complex():
         raise ObjectiveError(f"The function must return a real number; it returned one of {value.dtype}.")
     return value
 
 
-def _without_graph(x: Tensor, value: Tensor | float) -> Evaluation:
+def _without_graph(x: Tensor, value: Tensor) -> Evaluation:
     """f where it is a constant: a function may guard its domain by one that is not finite, a rejected trial."""
-    value = torch.as_tensor(value).to(x)
+    value = value.detach().to(x)
     if bool(value.isfinite()):
         raise ObjectiveError(
             f"The function's value {float(value):g} has no graph from x, as it had at x0: compute it from x with torch "
             "operations; outside its domain it may be a constant inf or nan."
         )
-    return Evaluation(x, value.detach(), torch.full_like(x, torch.nan))
+    return Evaluation(x, value, torch.full_like(x, torch.nan))
 
 
 def as_objective(function: Function, x0: Tensor) -> FunctionObjective:
@@ -101,7 +103,7 @@ def require_start(x0: object) -> None:
 def _check(first: object, second: object, leaf: Tensor) -> None:
     if not isinstance(first, Tensor) or not isinstance(second, Tensor):
         raise ObjectiveError(f"The function must return a torch scalar; it returned {type(first).__name__}.")
-    _scalar(first)
+    _scalar(first, leaf)
     if not first.requires_grad:
         raise ObjectiveError(
             "The function's value has no graph: compute it from x with torch operations, not detached."

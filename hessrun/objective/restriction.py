@@ -42,7 +42,7 @@ def restrict(objective: Objective, x: Tensor, pattern: str | Sequence[str]) -> t
 
 
 def _matching(pattern: str | Sequence[str], names: Sequence[str]) -> list[str]:
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    patterns = list(pattern) if isinstance(pattern, Sequence) and not isinstance(pattern, str) else [pattern]
     if not patterns:
         raise OptionError(f"No pattern of parameter names is given; there are {', '.join(names)}.")
     for each in patterns:

@@ -66,7 +66,7 @@ def test_status_tells_who_runs_and_who_was_cut_off(tmp_path: Path, capsys, monke
     )
     process = start(tmp_path, *ENDLESS)
     try:
-        wait_for(lambda: list(tmp_path.rglob("trace.jsonl")))
+        wait_for(lambda: list(tmp_path.rglob("manifest.json")))
         assert main(["status"]) == 0
         assert " running " in capsys.readouterr().out
     finally:

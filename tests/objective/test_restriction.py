@@ -207,10 +207,11 @@ def test_a_closure_and_a_function_are_cut():
         same.in_dtype(torch.float64)
 
 
-@pytest.mark.parametrize("pattern", ["fc*", ["0.*", "fc*"], ["0.*", 3]])
+@pytest.mark.parametrize("pattern", ["fc*", ["0.*", "fc*"], ["0.*", 3], None, 5])
 def test_a_pattern_that_matches_nothing_lists_the_names(pattern):
     risk = mlp_risk()
-    with pytest.raises(OptionError, match=r"No parameter matches ('fc\*'|3); there are 0\.weight, 0\.bias, 2\.weight"):
+    message = r"No parameter matches ('fc\*'|3|None|5); there are 0\.weight, 0\.bias, 2\.weight"
+    with pytest.raises(OptionError, match=message):
         restrict(risk, risk.x0, pattern)
 
 

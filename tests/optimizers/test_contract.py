@@ -15,7 +15,7 @@ from methods import CASES, KINDS, PROBLEMS, Case, Kind, analytic, problem, softm
 from torch import Tensor, nn
 
 from hessrun import optimizers
-from hessrun.optimizers import Optimizer, State, TorchOptimizer
+from hessrun.optimizers import Newton, Optimizer, State, TorchOptimizer
 from hessrun.optimizers.plain import tensors_in
 from hessrun.problems.problem import Problem
 from hessrun.run import Budget, Loop, Probe
@@ -288,7 +288,7 @@ class TestStatuses:
             assert ended.status is not Status.DIVERGED
             assert ended.x.isfinite().all()
             assert all(math.isfinite(row["train_loss"]) for row in seen.rows)
-        elif ended.status is Status.DIVERGED:
+        elif ended.status is Status.DIVERGED and not isinstance(case.method, Newton):  # which stays where it was
             assert not math.isfinite(seen.rows[-1]["train_loss"] + seen.rows[-1]["gradient_max"])
 
 
