@@ -35,8 +35,8 @@ _FAR = 100.0
 _CONFIRM = 12
 # Ritz values of a random block that are closer than so many tolerances may hide a third one.
 _CROWDED = 30.0
-# A neighbour whose distance shrinks by less than this share over a stride will not overtake. Where the distance is below
-# what the steps so far tell apart, it is the second one: an eigenvalue beside a dense part may yet come there.
+# A neighbour whose distance shrinks by less than this share over a stride will not overtake. Where the distance is
+# below what the steps so far tell apart, it is the second one: an eigenvalue beside a dense part may yet come there.
 _SLOW, _SLOWEST = 0.1, 0.01
 # Residuals that have not halved in so many times the vectors of the basis, and lie in the noise, will not get smaller.
 _PATIENCE = 5
