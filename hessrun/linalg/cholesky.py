@@ -7,12 +7,19 @@ the definite and the indefinite they know the singular, which are neither.
 import torch
 from torch import Tensor
 
+from hessrun.errors import OptionError
 from hessrun.linalg.norms import eigenvalue_bound
 from hessrun.linalg.random import normal
 
 # Factors of singular matrices have shown up to 1.5 eps for the least eigenvalue, the diagonal scaled to 1.
 _DEFINITE = 8
 _INVERSE_ITERATIONS = 3
+
+
+def require_factors(dtype: torch.dtype, *, what: str) -> None:
+    """Raise OptionError for a type of numbers in which LAPACK has no factors."""
+    if dtype not in (torch.float32, torch.float64):
+        raise OptionError(f"{what} factors the Hessian, which is done in float32 or float64; here it is {dtype}.")
 
 
 def cholesky(H: Tensor, shift: float = 0.0) -> tuple[Tensor, bool]:

@@ -91,7 +91,7 @@ class Optimizer(ABC, Generic[S]):
 
     @abstractmethod
     def init(self, problem: Problem) -> S:
-        """The state at the problem's start. Raises TooLargeError here, not later."""
+        """The state at the problem's start. Raises TooLargeError, and OptionError, here, not later."""
 
     @abstractmethod
     def step(self, problem: Problem, state: S) -> S:

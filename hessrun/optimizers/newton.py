@@ -7,7 +7,7 @@ from typing import ClassVar, get_args
 import torch
 from torch import Tensor
 
-from hessrun.linalg.cholesky import definite_factor, is_indefinite
+from hessrun.linalg.cholesky import definite_factor, is_indefinite, require_factors
 from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.modified_newton import Modification, ModifiedHessian, modify
 from hessrun.linalg.norms import norm
@@ -64,6 +64,7 @@ class Newton(Optimizer[NewtonState]):
 
     def init(self, problem: Problem) -> NewtonState:
         x = problem.x0
+        require_factors(x.dtype, what="Newton's method")
         require_matrices(4, len(x), x.dtype, x.device, what="Newton's method", instead="optimizer=lbfgs")
         return NewtonState(x=x, evaluation=problem.train.evaluate(x))
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from hessrun.linalg.cholesky import require_factors
 from hessrun.linalg.memory import require_matrices
 from hessrun.linalg.trust_region import TrustRegionModel, TrustRegionStep
 from hessrun.optimizers.base import Insight, Optimizer, State
@@ -53,6 +54,7 @@ class NewtonTrust(Optimizer[NewtonTrustState]):
 
     def init(self, problem: Problem) -> NewtonTrustState:
         x = problem.x0
+        require_factors(x.dtype, what="Newton's method")
         require_matrices(3, len(x), x.dtype, x.device, what="Newton's method", instead="optimizer=newton_cg")
         return NewtonTrustState(x=x, evaluation=problem.train.evaluate(x), radius=self._first_radius(x))
 

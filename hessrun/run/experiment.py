@@ -62,8 +62,8 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
     """Run to the end and leave the record.
 
     Raises HessrunError for misuse that shows before the start has been evaluated, or at the first step of a new run:
-    then nothing is left behind; among them FolderTakenError where another process was faster. An error after that ends
-    the run as failed, with its rows kept and the traceback in run.log.
+    then no new folder is left behind; among them FolderTakenError where another process was faster. An error after
+    that ends the run as failed, with its rows kept and the traceback in run.log.
     """
     recording, resume = _listener(experiment, progress), experiment.resume
     loop = Loop(
@@ -84,10 +84,11 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
             ranks.leave_unless_all(reason)
         if not recording.has_started:
             raise
+        trace = "".join(traceback.format_exception(error))
         if resume is None and _is_misuse(error, recording.last_row):
-            recording.discard()
+            recording.discard(reason, trace)
             raise
-        recording.failed(reason, "".join(traceback.format_exception(error)))
+        recording.failed(reason, trace)
         return Ended(Status.FAILED, experiment.folder, last_row=recording.last_row, error=reason)
     finally:
         recording.close()

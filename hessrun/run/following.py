@@ -53,7 +53,7 @@ class Following:
     def warn(self, sentence: str) -> None:
         pass
 
-    def discard(self) -> None:
+    def discard(self, reason: str, trace: str) -> None:
         pass
 
     def row(self, row: dict[str, Any]) -> None:

@@ -236,13 +236,15 @@ class Recording:
         except OSError:  # not even that: the last status says `running`, and the lock that nobody does
             pass
 
-    def discard(self) -> None:
-        """Leave nothing of a run that turned out to be misuse at its first steps; a folder that was there stays."""
-        if self._folder in self._made:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            for parent in self._made[1:]:
-                with contextlib.suppress(OSError):  # others have come to be in it
-                    parent.rmdir()
+    def discard(self, reason: str, trace: str) -> None:
+        """Leave nothing of a run that turned out to be misuse at its first step; where its folder was there, `failed`."""
+        if self._folder not in self._made:
+            self.failed(reason, trace)
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for parent in self._made[1:]:
+            with contextlib.suppress(OSError):  # others have come to be in it
+                parent.rmdir()
 
     def _status(self, status: Status, *, reason: str | None = None, **facts: Any) -> None:
         facts["started"], facts["ended"] = self._started, None

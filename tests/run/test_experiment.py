@@ -184,12 +184,13 @@ class _Refuses(SGD):
 
 
 def test_misuse_that_shows_at_the_first_step_leaves_nothing_behind(tmp_path) -> None:
-    """But what was there before stays."""
+    """But a folder that was there before stays, with the reason."""
     (tmp_path / "made").mkdir()
     for folder in (tmp_path / "a" / "b" / "run", tmp_path / "made"):
         with pytest.raises(OptionError, match="needs a graph"):
             run_experiment(experiment(folder, _Refuses(lr=1e-3)))
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert read_run(tmp_path / "made").status["reason"] == "OptionError: needs a graph"
 
 
 def test_a_spectrum_that_does_not_fit_leaves_nothing_behind_either(tmp_path, monkeypatch) -> None:

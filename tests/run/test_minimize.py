@@ -7,7 +7,7 @@ import torch
 
 import hessrun
 from hessrun.errors import ObjectiveError, OptionError
-from hessrun.optimizers import BFGS, LBFGS, SGD, Newton, Optimizer, TorchOptimizer
+from hessrun.optimizers import BFGS, LBFGS, SGD, Newton, NewtonTrust, Optimizer, TorchOptimizer
 from hessrun.status import Status
 
 X0 = torch.tensor([-1.2, 1.0], dtype=torch.float64)
@@ -159,3 +159,9 @@ def test_it_is_the_best_point_that_was_evaluated(optimizer: Optimizer, iteration
 
     found = run(optimizer, waves, torch.tensor([-7.0, 2.2, 5.9], dtype=torch.float64), iterations=iterations)
     assert found.value == pytest.approx(min(seen), rel=1e-14)
+
+
+@pytest.mark.parametrize("optimizer", [Newton(), NewtonTrust()], ids=repr)
+def test_numbers_without_factors_are_refused_at_the_start(optimizer: Optimizer) -> None:
+    with pytest.raises(OptionError, match="float32 or float64; here it is"):
+        run(optimizer, x0=X0.half())
