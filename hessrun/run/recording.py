@@ -237,7 +237,7 @@ class Recording:
             pass
 
     def discard(self, reason: str, trace: str) -> None:
-        """Leave nothing of a run that turned out to be misuse at its first step; where its folder was there, `failed`."""
+        """Leave nothing of a run that its first step showed to be misuse; where its folder was there, `failed`."""
         if self._folder not in self._made:
             self.failed(reason, trace)
             return
