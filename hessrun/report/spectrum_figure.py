@@ -16,6 +16,8 @@ from hessrun.report.groups import Array
 from hessrun.report.ticks import tick_plainly
 
 _BULK, _OUTLIER, _SMALL = "#0072B2", "#D55E00", "#009E73"
+# A floor of a smaller share of the axis' linear part is no more than a line at 0; the caption has its size.
+_VISIBLE = 0.02
 _MATRICES = {"hessian": "the Hessian", "gauss_newton": "the Gauss-Newton matrix"}
 
 
@@ -37,8 +39,8 @@ def spectrum_figure(spectrum: Spectrum, name: str, title: str) -> Picture:
             _draw_ends(axes, spectrum)
         else:
             _draw_density(axes, spectrum, decades, each)
-        if spectrum.noise_floor <= SPAN:
-            floor = spectrum.noise_floor
+        floor = spectrum.noise_floor
+        if _VISIBLE * decades.threshold <= floor <= SPAN:
             axes.axvspan(-floor, floor, color="0.85", linewidth=0, zorder=0, label="noise floor")
         axes.set_xscale("symlog", linthresh=decades.threshold)
         tick_plainly(axes.xaxis, axes.get_xlim())
