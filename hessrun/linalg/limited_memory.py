@@ -81,28 +81,20 @@ class LimitedMemory:
         s, y = self.pairs[self.head].unbind()
         return s, y
 
-    def update(self, s: Tensor, y: Tensor, *, curvature: float) -> bool:
-        """Take the pair up if y's > curvature * |s||y|; whether it was taken up."""
-        self._place(s, y)
-        return self._try(*self.spare, [], curvature)[1]
-
-    def update_and_product(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
-        """`update`, then H v, [n]; and whether the pair was taken up.
+    def take(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
+        """Take up the pair of `spare`, as `update` does, then -H v, [n]; and whether the pair was taken up.
 
         The pair's products with the others and those of v are made together, with one transfer to the host.
         """
-        self._place(s, y)
-        minus, taken = self.take(*self.spare, v, curvature=curvature)
-        return minus.neg_(), taken
-
-    def take(self, s: Tensor, y: Tensor, v: Tensor, *, curvature: float) -> tuple[Tensor, bool]:
-        """Take up the pair of `spare`, as `update` does, then -H v, [n]; and whether the pair was taken up."""
         (of_v,), taken = self._try(s, y, [v], curvature)
         return self._combine(v, of_v, times=-1.0), taken
 
-    def _place(self, s: Tensor, y: Tensor) -> None:
-        self.pairs[self.head, 0] = s
-        self.pairs[self.head, 1] = y
+    def update(self, s: Tensor, y: Tensor, *, curvature: float) -> bool:
+        """Take the pair up if y's > curvature * |s||y|; whether it was taken up."""
+        here_s, here_y = self.spare
+        here_s.copy_(s)
+        here_y.copy_(y)
+        return self._try(here_s, here_y, [], curvature)[1]
 
     def _rows(self, slots: int) -> Tensor:
         """What a vector's products are wanted with: s of each slot, and y after each s unless H0 is diagonal."""
