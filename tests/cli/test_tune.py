@@ -100,6 +100,7 @@ def test_the_value_of_a_setting_is_the_median_of_the_lowest_recorded(command) ->
     assert value == pytest.approx(sum(lowest) / 2, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_trials_are_the_same_in_any_order_of_the_methods_and_more_of_them_go_on(command, tmp_path: Path) -> None:
     assert command("tune", "small.yaml", "tuning.trials=6", "outputs=a")[0] == 0
     turned = {**SUITE, "cells": SUITE["cells"][::-1]}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hessrun.linalg.lanczos import Eigenpairs, lanczos
 
+_DOZEN, _SOME = 9, 10
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 
 
@@ -81,8 +82,12 @@ def _check(case: Case) -> Eigenpairs:
             near = (found.values - value).abs() <= allowed
             assert int(near.sum()) <= int(((exact - value).abs() <= 3 * allowed).sum())
     if found.complete:
-        got = found.values.abs().sort().values if "magnitude" in case.asked else found.values
-        torch.testing.assert_close(got, _wanted(exact, case.asked), rtol=0, atol=allowed)
+        is_by_size = "magnitude" in case.asked
+        got = found.values.abs().sort().values if is_by_size else found.values
+        every, wanted = exact.abs() if is_by_size else exact, _wanted(exact, case.asked)
+        # Of a dozen eigenvalues that differ by some tolerances the wrong ones may be reported, as `Eigenpairs` says.
+        crowded = ((every - wanted[:, None]).abs() <= _SOME * allowed).sum(1) >= _DOZEN
+        assert ((got - wanted).abs() <= torch.where(crowded, _SOME * allowed, allowed)).all()
     assert found.complete <= found.converged
     return found
 
@@ -102,6 +107,14 @@ def test_nothing_is_claimed_that_is_not_so(case: Case) -> None:
 @given(cases())
 def test_nothing_is_claimed_that_is_not_so_a_thousand_times(case: Case) -> None:
     _check(case)
+
+
+def test_a_cluster_of_a_few_tolerances() -> None:
+    """Eleven eigenvalues across ten tolerances: the second largest may be mistaken for its neighbour, no further."""
+    cluster = 2 + 1e-5 * torch.linspace(-1, 1, 11, dtype=torch.float64)
+    values = torch.cat([torch.zeros(9).double(), cluster, 0.5 * torch.linspace(-1, 1, 48, dtype=torch.float64)])
+    for seed in range(4):
+        _check(Case(values, seed, torch.float64, {"largest": 2}))
 
 
 @pytest.mark.slow
