@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hessrun import ranks
 from hessrun.cli.arguments import parse
-from hessrun.errors import OptionError, TooLargeError
+from hessrun.errors import OptionError
 from hessrun.options import choice
 from hessrun.record import Spectrum
 
@@ -99,12 +99,8 @@ def _look(point: Point, *, kind: str, method: str, layers: str, k: int | None) -
     if k is not None and k > objective.dim:
         raise OptionError(f"--k {k}: there are only {objective.dim} eigenvalues.")
     count = min(as_probed.eigenvalues, objective.dim) if k is None else k
-    try:
-        found, _ = look_at(objective, x, method=chosen, matrix=kind, k=count, step=point.step)
-    except TooLargeError as error:
-        if chosen != "exact":
-            raise
-        raise TooLargeError(f"{error} Here that is --method lanczos or --method density.") from None
+    cheaper = "--method lanczos or --method density"
+    found, _ = look_at(objective, x, method=chosen, matrix=kind, k=count, step=point.step, cheaper=cheaper)
     return replace(found, parameters=layers)
 
 

@@ -22,8 +22,9 @@ def spectrum(objective: Objective, x: Tensor, *, step: int = 0, seed: int = 0, k
 
     The noise floor is the larger of the solver's rounding, eps n |lambda|max, and the measured disagreement
     |u'Hv - v'Hu| of two products with random unit vectors drawn from `seed`.
-    kind: one of `objective.curvature_kinds()`. Products are counted on `objective`.
-    Raises TooLargeError where the Hessian does not fit, NotFiniteError where it is not finite.
+    seed: 0 or above. kind: one of `objective.curvature_kinds()`. Products are counted on `objective`.
+    Raises OptionError for options outside their ranges, TooLargeError where the Hessian does not fit, NotFiniteError
+    where it is not finite.
     """
     integer("seed", seed, minimum=0)
     what, instead = "The exact spectrum", "Lanczos or a density"

@@ -296,10 +296,15 @@ def _checked(
     integer("seed", seed, minimum=0)
     if max_products is not None:
         integer("max_products", max_products, minimum=1)
-    if start is not None and not (isinstance(start, Tensor) and start.is_floating_point()):
-        raise OptionError(f"start must be a tensor of floating-point numbers; got {type(start).__name__}.")
-    if start is not None and (start.ndim != 2 or start.shape[0] != n or start.shape[1] < 1):
-        raise OptionError(f"start must be vectors [{n}, s], s 1 or above; got {list(start.shape)}.")
-    if start is not None and not bool(start.isfinite().all()):
-        raise OptionError("start holds numbers that are not finite.")
+    if start is not None:
+        _check_start(start, n)
     return Wanted(smallest, largest, magnitude)
+
+
+def _check_start(start: object, n: int) -> None:
+    if not (isinstance(start, Tensor) and start.is_floating_point()):
+        raise OptionError(f"start must be a tensor of floating-point numbers; got {type(start).__name__}.")
+    if start.ndim != 2 or start.shape[0] != n or start.shape[1] < 1:
+        raise OptionError(f"start must be vectors [{n}, s], s 1 or above; got {list(start.shape)}.")
+    if not bool(start.isfinite().all()):
+        raise OptionError("start holds numbers that are not finite.")

@@ -130,9 +130,10 @@ class LimitedMemory:
             YY[:-1, :-1] = YY[1:, 1:]
             k -= 1
         self.head, self.count = (self.head + 1) % len(self.pairs), k + 1
-        SY[: k + 1, k] = of_s[self._in_time]
+        order = self._in_time
+        SY[: k + 1, k] = of_s[order]
         if self.scaling != "diagonal":
-            YY[: k + 1, k] = YY[k, : k + 1] = of_y[self._in_time]
+            YY[: k + 1, k] = YY[k, : k + 1] = of_y[order]
 
     @property
     def _in_time(self) -> np.ndarray[Any, np.dtype[np.int_]]:

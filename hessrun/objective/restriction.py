@@ -1,6 +1,6 @@
 """An objective as a function of some of its parameters by name, the others frozen: curvature layer by layer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -42,7 +42,7 @@ def restrict(objective: Objective, x: Tensor, pattern: str | Sequence[str]) -> t
 
 
 def _matching(pattern: str | Sequence[str], names: Sequence[str]) -> list[str]:
-    patterns = list(pattern) if isinstance(pattern, Sequence) and not isinstance(pattern, str) else [pattern]
+    patterns = list(pattern) if isinstance(pattern, Iterable) and not isinstance(pattern, str) else [pattern]
     if not patterns:
         raise OptionError(f"No pattern of parameter names is given; there are {', '.join(names)}.")
     for each in patterns:

@@ -47,7 +47,7 @@ class Newton(Optimizer[NewtonState]):
     At a saddle with next to no gradient left it leaves along the eigenvector of the least eigenvalue.
 
     modification: `absolute` (saddle-free: Dauphin et al., 2014), `shift`, `clip`, or `none` (the plain iteration of
-    the textbook: full steps, no damping, wherever f is finite, where it is not the method ends with x as it was; it
+    the textbook: full steps without damping, up or down; one to where f is not finite is not taken, and ends it. It
     stays at a saddle, but is never converged there).
     max_trials: trials of one step before it gives up, 1 or above.
     """

@@ -85,7 +85,7 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
         if not recording.has_started:
             raise
         trace = "".join(traceback.format_exception(error))
-        if resume is None and _is_misuse(error, recording.last_row):
+        if resume is None and _is_misuse(error, recording.last_row, loop.reached):
             recording.discard(reason, trace)
             raise
         recording.failed(reason, trace)
@@ -94,11 +94,11 @@ def run_experiment(experiment: Experiment, progress: Callable[[], Progress] = Pr
         recording.close()
 
 
-def _is_misuse(error: Exception, last_row: dict[str, Any] | None) -> bool:
+def _is_misuse(error: Exception, last_row: dict[str, Any] | None, step: int) -> bool:
     """Whether what was asked for is at fault, and the run has come no further than its first step."""
     if last_row is None:
         return isinstance(error, HessrunError) and not isinstance(error, RanksError)
-    return isinstance(error, OptionError | TooLargeError) and last_row["step"] <= 1
+    return isinstance(error, OptionError | TooLargeError) and step <= 1
 
 
 def _signal_to_any(recording: Recording | Following) -> int | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from hessrun.curvature import density, extremes, spectrum
+from hessrun.errors import TooLargeError
 from hessrun.objective import Objective
 from hessrun.options import choice, integer
 from hessrun.record import Spectrum
@@ -31,12 +32,14 @@ def look_at(
     steps: int = 80,
     start: Tensor | None = None,
     step: int = 0,
+    cheaper: str = "method='lanczos' or 'density'",
 ) -> tuple[Spectrum, Tensor | None]:
     """The spectrum at x [n], with its products and its seconds; and vectors to start the next look, or None.
 
     method: `exact` (all eigenvalues), `lanczos` (the k at each end, 1 to n) or `density` (`probes` random vectors,
     `steps` products each). matrix: one of `objective.curvature_kinds()`. start: what an earlier look gave back.
-    step: the iteration that the record names.
+    step: the iteration that the record names. cheaper: how the caller's user asks for less than an exact spectrum, for
+    the message where that does not fit.
 
     Raises OptionError for options outside their ranges, TooLargeError where a matrix does not fit, NotFiniteError where
     one is not finite.
@@ -51,6 +54,9 @@ def look_at(
     elif method == "lanczos":
         found, memory = extremes(objective, x, k=k, start=start, kind=matrix, step=step)
     else:
-        found = spectrum(objective, x, kind=matrix, step=step)
+        try:
+            found = spectrum(objective, x, kind=matrix, step=step)
+        except TooLargeError as error:
+            raise TooLargeError(f"{error} Here that is {cheaper}.") from None
     seconds, spent = time.perf_counter() - began, objective.counts
     return replace(found, matrix=matrix, products=spent.products, seconds=seconds), memory

@@ -37,7 +37,10 @@ class _Look:
 
 @dataclass
 class Loop:
-    """One run. log_every: steps between rows; it never touches x, the counts or the optimizer's clock."""
+    """One run. log_every: steps between rows; it never touches x, the counts or the optimizer's clock.
+
+    reached: the step that the run came to last, whether it has a row or not.
+    """
 
     problem: Problem
     optimizer: Optimizer[Any]
@@ -45,6 +48,7 @@ class Loop:
     probe: Probe
     listener: Listener
     log_every: int = 1
+    reached: int = field(init=False, default=0)
 
     _clock: Clock = field(init=False)
     _counts: EvaluationCounts = field(init=False)
@@ -73,7 +77,7 @@ class Loop:
         while True:
             if state.step != self._recorded:  # a signal may come before a step has been made
                 self._between(state)
-            self._standing = stand(self.listener, step=state.step, seconds=self._clock.seconds("optimizer"))
+            self._stand(state, self._clock.seconds("optimizer"))
             if not self._is_stop(state, check_every):
                 state = self._advance(state, self._next_stop(state.step, check_every))
                 continue
@@ -158,14 +162,18 @@ class Loop:
         first, is_limited = state.step, self.budget.seconds is not None or self.budget.passes is not None
         with self._clock.on("optimizer"):
             while state.step < stop and state.failure is None:
-                seconds = self._clock.running("optimizer")
-                self._standing = at = stand(self.listener, step=state.step, seconds=seconds)
+                at = self._stand(state, self._clock.running("optimizer"))
                 # At the first step the listener has just been asked: what it wants by now, it gets after a step.
                 is_due = state.step > first and (at.wants_checkpoint or (is_limited and self._is_spent(state)))
                 if at.interrupted or is_due:
                     break
                 state = self.optimizer.step(self.problem, state)
         return state
+
+    def _stand(self, state: State, seconds: float) -> Standing:
+        self.reached = state.step
+        self._standing = stand(self.listener, step=state.step, seconds=seconds)
+        return self._standing
 
     def _passes(self) -> float:
         spent = self.problem.train.counts - self._counts

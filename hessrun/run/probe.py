@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from hessrun.curvature import from_eigenvalues, preconditioned, with_preconditioned
-from hessrun.errors import OptionError, TooLargeError
+from hessrun.errors import OptionError
 from hessrun.objective import Objective
 from hessrun.optimizers import SGD, Insight, Optimizer
 from hessrun.optimizers.base import Approximation
@@ -80,19 +80,17 @@ class Probe:
         """
         if insight.eigenvalues is not None and insight.eigenvalues_step == step:
             return from_eigenvalues(insight.eigenvalues, step=step, source="optimizer"), memory
-        try:
-            found, vectors = look_at(
-                objective,
-                x,
-                method=method_for(self.kind, objective.dim, self.exact_limit),
-                k=min(self.eigenvalues, objective.dim),
-                probes=self.random_vectors,
-                steps=self.products,
-                start=memory,
-                step=step,
-            )
-        except TooLargeError as error:
-            raise TooLargeError(f"{error} Here that is curvature=lanczos, density or off.") from None
+        found, vectors = look_at(
+            objective,
+            x,
+            method=method_for(self.kind, objective.dim, self.exact_limit),
+            k=min(self.eigenvalues, objective.dim),
+            probes=self.random_vectors,
+            steps=self.products,
+            start=memory,
+            step=step,
+            cheaper="curvature=lanczos, density or off",
+        )
         if self.quasi_newton and insight.approximation is not None:
             found = self._preconditioned(found, objective, x, insight.approximation)
         return found, memory if vectors is None else vectors

@@ -288,7 +288,10 @@ class TestStatuses:
             assert ended.status is not Status.DIVERGED
             assert ended.x.isfinite().all()
             assert all(math.isfinite(row["train_loss"]) for row in seen.rows)
-        elif ended.status is Status.DIVERGED and not isinstance(case.method, Newton):  # which stays where it was
+        elif ended.status is Status.DIVERGED and isinstance(case.method, Newton):  # it stays where f was finite
+            assert ended.x.isfinite().all()
+            assert all(math.isfinite(row["train_loss"]) for row in seen.rows)
+        elif ended.status is Status.DIVERGED:
             assert not math.isfinite(seen.rows[-1]["train_loss"] + seen.rows[-1]["gradient_max"])
 
 

@@ -193,6 +193,21 @@ def test_misuse_that_shows_at_the_first_step_leaves_nothing_behind(tmp_path) -> 
     assert read_run(tmp_path / "made").status["reason"] == "OptionError: needs a graph"
 
 
+class _RefusesLater(SGD):
+    """As a class that notices at a later step."""
+
+    def step(self, problem, state):
+        if state.step == 5:
+            raise OptionError("after all")
+        return super().step(problem, state)
+
+
+def test_a_run_that_has_come_further_is_kept_also_where_no_row_says_so(tmp_path) -> None:
+    ended = run_experiment(experiment(tmp_path / "run", _RefusesLater(lr=1e-3), log_every=100, probe=Probe(kind="off")))
+    assert ended.status is Status.FAILED
+    assert read_run(tmp_path / "run").status["reason"] == "OptionError: after all"
+
+
 def test_a_spectrum_that_does_not_fit_leaves_nothing_behind_either(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda device: 8)
     with pytest.raises(TooLargeError, match="curvature=lanczos, density or off"):
